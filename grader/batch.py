@@ -1,0 +1,65 @@
+"""Grade a class: many submissions side by side, one writer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from grader.classroom import Classroom
+from grader.grade import grade
+from grader.gradebook import Gradebook
+from grader.model import (
+    Assignment,
+    Graded,
+    Submission,
+)
+
+
+def grade_class(
+    classroom: Classroom,
+    assignment: Assignment,
+    students: list[str],
+    workers: int | None = None,
+    on_graded: Callable[[Graded], None] = lambda graded: None,
+) -> list[Graded]:
+    """Grade `students`' submissions of one unit, store each as it comes, return them in order.
+
+    Args:
+        workers: submissions at a time; by default one for each core, 0 for none but this process.
+        on_graded: called after a submission has been stored.
+    """
+    gradebook = Gradebook(classroom)
+    submissions = [classroom.submission(student, assignment) for student in students]
+    done: dict[str, Graded] = {}
+    for graded in _graded(assignment, submissions, workers):
+        gradebook.store(assignment, graded)
+        done[graded.student] = graded
+        on_graded(graded)
+    return [done[student] for student in students]
+
+
+def _graded(
+    assignment: Assignment, submissions: list[Submission], workers: int | None
+) -> Iterator[Graded]:
+    if workers == 0:
+        yield from (grade(assignment, submission) for submission in submissions)
+        return
+    count = min(workers or os.cpu_count() or 1, max(1, len(submissions)))
+    # Not fork: kernels are started from threads of the child, and a fork copies no threads.
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(max_workers=count, mp_context=context)
+    try:
+        tasks: dict[Future[Graded], Submission] = {
+            pool.submit(grade, assignment, submission): submission for submission in submissions
+        }
+        for task in as_completed(tasks):
+            try:
+                yield task.result()
+            except BrokenProcessPool:
+                # A worker was killed from outside: finish here what it had begun, one at a time.
+                yield grade(assignment, tasks[task])
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,221 @@
+"""A class folder in nbgrader's layout: all its paths, its assignments, what students handed in.
+
+DIR/source/<unit>/              what nbgrader makes the assignment from
+DIR/release/<unit>/             what students were given
+DIR/submitted/<student>/<unit>/ what they handed in
+DIR/autograded/<student>/<unit>/, DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from traitlets.config import Config
+
+from grader import interop, release
+from grader.clean import MAX_FILE, grade_id
+from grader.course import Course
+from grader.errors import UsageError, nearest
+from grader.model import Assignment, Limits, SourceNotebook, Submission
+
+MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """The one place that knows where things lie in a class folder."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        interop.ensure_class(self.root)
+
+    @property
+    def config(self) -> Config:
+        """nbgrader's configuration of this class."""
+        return interop.class_config(self.root)
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy address of the gradebook."""
+        return interop.database_url(self.root, self.config)
+
+    @property
+    def report(self) -> Path:
+        """Folder of the class report."""
+        return self.root / "report"
+
+    def source(self, unit: str) -> Path:
+        """Folder that the assignment is made from."""
+        return self.root / "source" / unit
+
+    def released(self, unit: str) -> Path:
+        """Folder of what students were given."""
+        return self.root / "release" / unit
+
+    def submitted(self, student: str, unit: str) -> Path:
+        """Folder that a student handed in."""
+        return self.root / "submitted" / student / unit
+
+    def autograded(self, student: str, unit: str) -> Path:
+        """Folder of a student's executed notebooks."""
+        return self.root / "autograded" / student / unit
+
+    def feedback(self, student: str, unit: str) -> Path:
+        """Folder of a student's feedback pages."""
+        return self.root / "feedback" / student / unit
+
+    # ---- who handed in what -----------------------------------------------------------------
+
+    def students(self, unit: str) -> list[str]:
+        """Return the students who handed in anything for `unit`, in order."""
+        folder = self.root / "submitted"
+        return sorted(
+            path.name
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and (path / unit).is_dir()
+        )
+
+    def units(self) -> list[str]:
+        """Return the units that anybody handed in, in order."""
+        folder = self.root / "submitted"
+        return sorted(
+            {
+                unit.name
+                for student in folder.iterdir()
+                if student.is_dir() and not student.name.startswith(".")
+                for unit in student.iterdir()
+                if unit.is_dir() and not unit.name.startswith(".")
+            }
+        )
+
+    def submission(self, student: str, assignment: Assignment) -> Submission:
+        """Read what `student` handed in; odd files become notes, never errors."""
+        folder = self.submitted(student, assignment.unit)
+        wanted = [notebook.name for notebook in assignment.notebooks]
+        notes: list[str] = []
+        found: dict[str, bytes] = {}
+        others: list[Path] = []
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() != ".ipynb":
+                continue
+            if path.stem in wanted:
+                content = _content(path, notes)
+                if content is not None:
+                    found[path.stem] = content
+            else:
+                others.append(path)
+        if len(wanted) == 1 and not found and len(others) == 1:
+            content = _content(others[0], notes)
+            if content is not None:
+                notes.append(f"{others[0].name} was read as {wanted[0]}.ipynb")
+                found[wanted[0]] = content
+        else:
+            notes += [
+                f"{path.name} is no notebook of this unit and was not read" for path in others
+            ]
+        return Submission(student, assignment.unit, tuple(found.items()), tuple(notes))
+
+    # ---- assignments ------------------------------------------------------------------------
+
+    def assignment(
+        self, unit: str, course: Course | None = None, source: Path | None = None
+    ) -> Assignment:
+        """Make `unit` an assignment of this class, by nbgrader's own step, and return it.
+
+        The unit comes from `source` (any nbgrader source folder) where one is named, else from
+        our course, else from the class's own ``source/``.
+
+        Raises:
+            UsageError: there is no such unit.
+            AssignmentError: nbgrader refuses the source.
+        """
+        ours = source is None and course is not None and unit in course
+        parameters: tuple[tuple[str, str | int], ...] = ()
+        environment: tuple[tuple[str, str], ...] = (("NBGRADER_EXECUTION", "autograde"),)
+        limits = self._limits()
+        if source is not None:
+            _import(source, unit, self.root)
+        elif course is not None and unit in course:
+            release.write_source(course, course[unit], self.source(unit))
+            limits = course[unit].limits
+            parameters = (("profile", "quick"), ("seed", 0))
+            environment = ()
+        elif not self.source(unit).is_dir():
+            known = [lesson.unit for lesson in course.lessons] if course else []
+            raise UsageError(f'no unit "{unit}".{nearest(unit, known)}')
+        # nbgrader finds a class's autotests.yml only from the class's folder.
+        shared = self.root / "autotests.yml"
+        if shared.exists() and not (self.source(unit) / shared.name).exists():
+            shutil.copy(shared, self.source(unit))
+        interop.generate_assignment(self.config, unit, database=self.database)
+        sealed = interop.source_cells(self.database, unit)
+        notebooks = []
+        for path in sorted(self.released(unit).glob("*.ipynb")):
+            released = nbformat.read(path, as_version=4)
+            text = nbformat.writes(released)
+            for cell in released.cells:
+                cell.source = sealed.get((path.stem, grade_id(cell)), cell.source)
+            notebooks.append(SourceNotebook(path.stem, nbformat.writes(released), text))
+        if not notebooks:
+            raise UsageError(f"{self.source(unit)} holds no notebook")
+        return Assignment(
+            unit=unit,
+            notebooks=tuple(notebooks),
+            files=tuple(_support(self.source(unit))),
+            limits=limits,
+            environment=environment if not ours else (),
+            parameters=parameters,
+        )
+
+    def _limits(self) -> Limits:
+        seconds = self.config.Execute.get("timeout") or Limits.cell_seconds
+        return Limits(cell_seconds=float(seconds))
+
+
+def _content(path: Path, notes: list[str]) -> bytes | None:
+    """Return the file's content, or None and a note for what should not be opened at all."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        notes.append(f"{path.name} is a link and was not followed")
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        notes.append(f"{path.name} is not a regular file and was not opened")
+        return None
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE + 1)
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {error.strerror}")
+        return None
+
+
+def _import(source: Path, unit: str, root: Path) -> None:
+    """Copy a foreign assignment, found as SOURCE/<unit> or as SOURCE itself, into the class."""
+    folder = source / unit if (source / unit).is_dir() else source
+    if not any(folder.glob("*.ipynb")):
+        units = [path.name for path in source.iterdir() if path.is_dir()] if source.is_dir() else []
+        raise UsageError(f'no unit "{unit}" in {source}.{nearest(unit, units)}')
+    target = root / "source" / unit
+    if folder.resolve() != target.resolve():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(folder, target)
+    for shared in (source / "autotests.yml", source.parent / "autotests.yml"):
+        if shared.exists() and not (target / shared.name).exists():
+            shutil.copy(shared, target)
+
+
+def _support(folder: Path) -> list[tuple[str, bytes]]:
+    """Return the files beside the notebooks that a kernel must find in its folder."""
+    return [
+        (str(path.relative_to(folder)), path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.suffix != ".ipynb"
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.stat().st_size <= MAX_SUPPORT
+    ]

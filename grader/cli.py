@@ -1,0 +1,264 @@
+"""The command line: arguments in, rich output and exit codes out; nothing else.
+
+Exit codes: 0 done, 1 something is not as it should be (stale notebooks, a failing check),
+2 a person's mistake, explained in one message.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from grader.errors import GraderError, SubmissionError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Build the course, try a lesson, grade a class.",
+)
+out = Console()
+err = Console(stderr=True)
+
+COLOURS = {
+    "passed": "green",
+    "failed": "red",
+    "not_run": "yellow",
+    "broken": "magenta",
+    "manual": "cyan",
+    "graded": "green",
+    "needs_manual": "cyan",
+    "unreadable": "yellow",
+}
+
+Solutions = Annotated[Path, typer.Option(help="Folder of the lessons' sources.")]
+Notebooks = Annotated[Path, typer.Option(help="Folder of the built releases.")]
+
+
+@app.command()
+def build(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    solutions: Solutions = Path("solutions"),
+    notebooks: Notebooks = Path("notebooks"),
+    check: Annotated[bool, typer.Option("--check", help="Only say what is stale.")] = False,
+) -> None:
+    """Build notebooks/ from solutions/."""
+    from grader import course as courses
+    from grader import release
+
+    course = courses.load_course(solutions)
+    for lesson in course.lessons:
+        courses.variants(lesson)
+    if check:
+        changed = release.stale(course, notebooks)
+        for path in changed:
+            err.print(f"stale: {notebooks / path}")
+        if changed:
+            err.print("Run [bold]grader build[/] and commit what it changes.")
+            raise typer.Exit(1)
+        out.print(f"{notebooks}/ is what a build of {solutions}/ gives.")
+        return
+    lessons = tuple(course[unit] for unit in units) if units else course.lessons
+    release.build(course, lessons, notebooks)
+    for lesson in lessons:
+        out.print(
+            f"{notebooks / lesson.unit}: {lesson.title}, {lesson.minutes} minutes, "
+            f"{lesson.points:g} points"
+        )
+
+
+@app.command()
+def figures(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Draw the expected figures anew, with the reference solutions."""
+    from grader import course as courses
+    from grader import release
+    from grader.grade import run_reference
+
+    course = courses.load_course(solutions)
+    for lesson in [course[unit] for unit in units] if units else course.lessons:
+        executed = run_reference(course, lesson)
+        for path in release.save_figures(lesson, executed):
+            out.print(f"{path}  {path.stat().st_size / 1000:.1f} kB")
+
+
+@app.command(name="try")
+def try_(
+    notebook: Annotated[Path, typer.Argument(help="Your notebook.", dir_okay=False)],
+    cell_seconds: Annotated[float, typer.Option(help="Seconds that a cell may take.")] = 60.0,
+) -> None:
+    """Run the visible checks of your own notebook: one line for each exercise."""
+    from grader.grade import try_out
+    from grader.model import Limits
+
+    if not notebook.is_file():
+        raise UsageError(f"no file {notebook}")
+    with err.status(f"running {notebook.name} from top to bottom"):
+        cells = try_out(notebook, Limits(cell_seconds=cell_seconds, submission_seconds=1800))
+    table = Table(title=notebook.name, title_justify="left")
+    for column in ("exercise", "points", "checks", "what it says"):
+        table.add_column(column, justify="right" if column == "points" else "left")
+    for cell in cells:
+        colour = COLOURS[str(cell.verdict)]
+        words = str(cell.verdict).replace("_", " ")
+        table.add_row(
+            cell.grade_id, f"{cell.max_points:g}", f"[{colour}]{words}[/]", _plain(cell.message)
+        )
+    out.print(table)
+    out.print("Visible checks only: the grader runs more of them, on other shapes and values.")
+
+
+@app.command()
+def grade(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+    source: Annotated[
+        Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Grade what a class handed in: DIR/submitted/<student>/<unit>/*.ipynb."""
+    from grader import course as courses
+    from grader.batch import grade_class
+    from grader.classroom import Classroom
+
+    if not (class_ / "submitted").is_dir():
+        raise UsageError(f"{class_} is not a class folder: it has no submitted/<student>/<unit>/")
+    if source is not None and not source.is_dir():
+        raise UsageError(f"no folder {source}")
+    classroom = Classroom(class_)
+    course = courses.load_course(solutions) if solutions.is_dir() and source is None else None
+    results = []
+    for unit in units or classroom.units():
+        assignment = classroom.assignment(unit, course, source)
+        students = classroom.students(unit)
+        with _progress(unit, len(students)) as advance:
+            results += grade_class(classroom, assignment, students, workers, lambda _: advance())
+    if as_json:
+        sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
+    else:
+        out.print(_class_table(results))
+        out.print(f"feedback: {classroom.root / 'feedback'}   gradebook: {classroom.database}")
+
+
+@app.command()
+def report(
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+) -> None:
+    """Write the class report (HTML, with plots) from the gradebook."""
+    from grader.classroom import Classroom
+    from grader.report import write_report
+
+    out.print(f"report: {write_report(Classroom(class_))}")
+
+
+@app.command()
+def demo(
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path(
+        "classroom/demo"
+    ),
+    solutions: Solutions = Path("solutions"),
+    workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+) -> None:
+    """Make a class of students whose scores are known, grade it, report on it."""
+    from grader import course as courses
+    from grader.batch import grade_class
+    from grader.classroom import Classroom
+    from grader.demo import make_class
+    from grader.report import write_report
+
+    course = courses.load_course(solutions)
+    surprises = 0
+    results = []
+    for lesson in course.lessons:
+        classroom = Classroom(class_)
+        assignment = classroom.assignment(lesson.unit, course)
+        expected = make_class(course, lesson, assignment, classroom)
+        with _progress(lesson.unit, len(expected)) as advance:
+            graded = grade_class(
+                classroom, assignment, sorted(expected), workers, lambda _: advance()
+            )
+        results += graded
+        surprises += sum(one.score != expected[one.student] for one in graded)
+    out.print(_class_table(results))
+    out.print(f"feedback: {classroom.root / 'feedback'}")
+    out.print(f"report:   {write_report(classroom)}")
+    if surprises:
+        err.print(f"[red]{surprises} students did not get the score that they must get.[/]")
+        raise typer.Exit(1)
+    out.print("Every student got the score that was expected.")
+
+
+# ---- what is printed ------------------------------------------------------------------------
+
+
+def _class_table(results: list) -> Table:  # type: ignore[type-arg]
+    table = Table()
+    for column in ("student", "unit", "score", "status", "lost points in", "notes"):
+        table.add_column(column, justify="right" if column == "score" else "left")
+    for graded in results:
+        colour = COLOURS[str(graded.status)]
+        lost = [c for c in graded.cells if (c.points or 0) < c.max_points and c.points is not None]
+        table.add_row(
+            graded.student,
+            graded.unit,
+            f"{graded.score:g} / {graded.max_score:g}",
+            f"[{colour}]{str(graded.status).replace('_', ' ')}[/]",
+            ", ".join(cell.grade_id for cell in lost),
+            _plain("; ".join(note.splitlines()[0] for note in graded.notes)),
+        )
+    return table
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+class _progress:
+    """A progress bar on stderr; entering gives the function that moves it on."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+        )
+        self._task = self._bar.add_task(title, total=total)
+
+    def __enter__(self):  # type: ignore[no-untyped-def]
+        self._bar.start()
+        return lambda: self._bar.advance(self._task)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def main() -> None:
+    """Run the command line; a person's mistake is one message and exit code 2."""
+    try:
+        app()
+    except SubmissionError as error:
+        err.print(f"[red]Error:[/] {_plain(str(error))}")
+        sys.exit(2)
+    except GraderError as error:
+        err.print(f"[red]Error:[/] {_plain(str(error))}")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""grade(assignment, submission) -> Graded: clean, run, score.
+
+Pure with respect to the course folder: everything it needs comes in as values, everything it
+found goes out as values, so that it runs the same here, in a test and on another machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from papermill.parameterize import parameterize_notebook
+
+from grader import clean, engine, release, score
+from grader.course import Course
+from grader.errors import GraderError, SubmissionError
+from grader.lesson import Lesson
+from grader.model import (
+    Assignment,
+    CellResult,
+    Graded,
+    GradedNotebook,
+    Limits,
+    SourceNotebook,
+    Status,
+    Submission,
+    Verdict,
+)
+
+MAX_WRITTEN = 1_000_000  # bytes of one file that a notebook may leave behind
+MAX_WRITTEN_FILES = 20
+
+
+def grade(assignment: Assignment, submission: Submission) -> Graded:
+    """Return what `submission` is worth. Never raises: a failure of ours is a verdict too."""
+    began = time.monotonic()
+    notes = list(submission.notes)
+    handed_in = dict(submission.notebooks)
+    graded: list[GradedNotebook] = []
+    read = 0
+    written: tuple[tuple[str, bytes], ...] = ()
+    with tempfile.TemporaryDirectory(prefix="run-") as name:
+        folder = Path(name)
+        for path, content in assignment.files:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        for source in assignment.notebooks:
+            try:
+                if source.name not in handed_in:
+                    raise SubmissionError(f"{source.name}.ipynb was not handed in")
+                notebook, remarks = clean.clean(source, handed_in[source.name])
+                read += 1
+                notes += remarks
+                graded.append(_run(assignment, source, notebook, folder))
+            except SubmissionError as error:
+                notes.append(str(error))
+                graded.append(_blank(source, Verdict.NOT_RUN, str(error)))
+            except Exception:  # nothing may be lost: what failed is stored, and by whose fault
+                notes.append(f"the grader failed on {source.name}:\n{traceback.format_exc()}")
+                graded.append(_blank(source, Verdict.BROKEN, "the grader failed, not you"))
+        written = _written(folder, {path for path, _ in assignment.files})
+    return Graded(
+        student=submission.student,
+        unit=submission.unit,
+        status=_status(read, graded),
+        notebooks=tuple(graded),
+        notes=tuple(notes),
+        files=written,
+        seconds=time.monotonic() - began,
+    )
+
+
+def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
+    """Run a student's notebook as it stands, in its own folder, and score its visible tests.
+
+    Raises:
+        SubmissionError: it is not a notebook.
+    """
+    clean.read(path.read_bytes())
+    notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    notebook = engine.run(notebook, path.parent, limits, {})
+    return score.results(path.stem, notebook)
+
+
+def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
+    """Execute `lesson` with its reference solutions.
+
+    Raises:
+        GraderError: a cell ended in an error.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / lesson.unit
+        release.write_source(course, lesson, folder)
+        notebook = nbformat.read(folder / f"{lesson.notebook}.ipynb", as_version=4)
+        notebook = engine.run(notebook, folder, Limits(600, 3600), {})
+    for cell in notebook.cells:
+        judged = cell.metadata.get("judged", {})
+        if judged.get("error"):
+            raise GraderError(f"{lesson.unit}: {judged['error']}\nin the cell:\n{cell.source}")
+    return notebook
+
+
+def _run(
+    assignment: Assignment, source: SourceNotebook, notebook: NotebookNode, folder: Path
+) -> GradedNotebook:
+    if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        notebook = parameterize_notebook(notebook, dict(assignment.parameters))
+    notebook = engine.run(notebook, folder, assignment.limits, dict(assignment.environment))
+    return GradedNotebook(
+        name=source.name,
+        cells=score.results(source.name, notebook),
+        executed=nbformat.writes(score.settle(notebook)),
+        unanswered=score.unanswered(notebook),
+    )
+
+
+def _blank(source: SourceNotebook, verdict: Verdict, reason: str) -> GradedNotebook:
+    notebook = nbformat.reads(source.sealed, as_version=4)
+    note = nbformat.v4.new_markdown_cell(f"**Nothing was run.** {reason}", id="nothing-was-run")
+    cells = score.blank(source.name, notebook, verdict, reason)
+    notebook.cells.insert(0, note)
+    return GradedNotebook(source.name, nbformat.writes(notebook), cells)
+
+
+def _status(read: int, graded: list[GradedNotebook]) -> Status:
+    cells = [cell for notebook in graded for cell in notebook.cells]
+    if any(cell.verdict is Verdict.BROKEN for cell in cells):
+        return Status.BROKEN
+    if read == 0 and graded:
+        return Status.UNREADABLE
+    if any(cell.verdict is Verdict.MANUAL for cell in cells):
+        return Status.NEEDS_MANUAL
+    return Status.GRADED
+
+
+def _written(folder: Path, given: set[str]) -> tuple[tuple[str, bytes], ...]:
+    """Return small files that the notebooks left behind; links and large files stay away."""
+    found: list[tuple[str, bytes]] = []
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink() or not path.is_file() or name in given:
+            continue
+        if any(part.startswith((".", "__pycache__")) for part in Path(name).parts):
+            continue
+        if path.stat().st_size <= MAX_WRITTEN and len(found) < MAX_WRITTEN_FILES:
+            found.append((name, path.read_bytes()))
+    return tuple(found)

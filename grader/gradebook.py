@@ -1,0 +1,96 @@
+"""The only writer of nbgrader's gradebook and of the class folder's results."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook as Database
+from nbgrader.preprocessors import AssignLatePenalties
+from nbgrader.utils import is_solution, is_task, parse_utc
+
+from grader import feedback
+from grader.clean import grade_id
+from grader.classroom import Classroom
+from grader.model import Assignment, Graded, GradedNotebook
+
+
+class Gradebook:
+    """Stores graded submissions: database, ``autograded/`` and ``feedback/``."""
+
+    def __init__(self, classroom: Classroom) -> None:
+        self.classroom = classroom
+        self.config = classroom.config
+        self.url = classroom.database
+
+    def store(self, assignment: Assignment, graded: Graded) -> None:
+        """Write every mark of `graded`, so that none of an older attempt survives."""
+        folder = self.classroom.submitted(graded.student, graded.unit)
+        timestamp = _timestamp(folder)
+        with Database(self.url, "cnn-course") as database:
+            database.update_or_create_student(graded.student)
+            database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
+            for notebook in graded.notebooks:
+                _store_notebook(database, graded, notebook)
+            database.db.commit()
+        self._penalties(graded)
+        self._write(assignment, graded)
+
+    def _penalties(self, graded: Graded) -> None:
+        """Let nbgrader's late-submission plugin, as the class configured it, set its penalty."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plugin = AssignLatePenalties(config=self.config)
+        for notebook in graded.notebooks:
+            names = {
+                "notebook": notebook.name,
+                "assignment": graded.unit,
+                "student": graded.student,
+                "db_url": self.url,
+            }
+            plugin.preprocess(nbformat.v4.new_notebook(), {"nbgrader": names})
+
+    def _write(self, assignment: Assignment, graded: Graded) -> None:
+        target = self.classroom.autograded(graded.student, graded.unit)
+        shutil.rmtree(target, ignore_errors=True)
+        for name, content in (*assignment.files, *graded.files):
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        target.mkdir(parents=True, exist_ok=True)
+        for notebook in graded.notebooks:
+            (target / f"{notebook.name}.ipynb").write_text(notebook.executed, encoding="utf-8")
+        stamp = self.classroom.submitted(graded.student, graded.unit) / "timestamp.txt"
+        if stamp.is_file() and not stamp.is_symlink():
+            shutil.copy(stamp, target)
+        pages = self.classroom.feedback(graded.student, graded.unit)
+        shutil.rmtree(pages, ignore_errors=True)
+        pages.mkdir(parents=True)
+        for name, html in feedback.pages(assignment, graded).items():
+            (pages / f"{name}.html").write_text(html, encoding="utf-8")
+
+
+def _store_notebook(database: Database, graded: Graded, notebook: GradedNotebook) -> None:
+    place = (notebook.name, graded.unit, graded.student)
+    for cell in notebook.cells:
+        grade = database.find_grade(cell.grade_id, *place)
+        grade.auto_score = cell.points
+        # A mark that a person gave belongs to what was handed in then: somebody looks again.
+        grade.needs_manual_grade = cell.points is None or grade.manual_score is not None
+    for cell in nbformat.reads(notebook.executed, as_version=4).cells:
+        if is_solution(cell) or is_task(cell):
+            silent = grade_id(cell) in notebook.unanswered
+            comment = database.find_comment(grade_id(cell), *place)
+            comment.auto_comment = "No response." if silent else None
+
+
+def _timestamp(folder: Path) -> object:
+    path = folder / "timestamp.txt"
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > 1000:
+        return None
+    try:
+        return parse_utc(path.read_text(encoding="utf-8").strip())
+    except (ValueError, OverflowError, UnicodeDecodeError, OSError):
+        return None

@@ -1,0 +1,179 @@
+"""What travels between the floors: frozen, picklable, and made of plain values.
+
+A notebook travels as the JSON text of its file, so that a task can be sent to another machine
+and nobody can change a notebook that somebody else holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What became of one graded cell."""
+
+    PASSED = "passed"  # ran to its end and earned all its points
+    FAILED = "failed"  # ran and earned less
+    NOT_RUN = "not_run"  # there is no proof that it ran: no points
+    BROKEN = "broken"  # the test itself or the grader is at fault, not the student
+    MANUAL = "manual"  # waits for a person
+
+
+class Status(StrEnum):
+    """What became of a submission as a whole."""
+
+    GRADED = "graded"
+    NEEDS_MANUAL = "needs_manual"  # graded, and a person still has to read some answers
+    UNREADABLE = "unreadable"  # no notebook in it could be read: zero, with the reason in the notes
+    BROKEN = "broken"  # the grader failed on it: nothing is known about the student's work
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Times in seconds of wall clock, sizes in bytes."""
+
+    cell_seconds: float = 30.0
+    submission_seconds: float = 300.0
+    output_bytes: int = 4_000_000  # per cell; what comes after is dropped, and the cell interrupted
+
+
+@dataclass(frozen=True)
+class SourceNotebook:
+    """One notebook of an assignment.
+
+    Attributes:
+        name: file name without ``.ipynb``.
+        sealed: what is executed: solutions cleared, hidden tests in.
+        released: what students were given.
+    """
+
+    name: str
+    sealed: str
+    released: str
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that is needed to grade a submission of one unit, on any machine.
+
+    Attributes:
+        files: support files beside the notebooks, (relative path, content).
+        environment: variables that the kernel is given. nbgrader promises its authors
+            ``NBGRADER_EXECUTION``; a lesson of ours never learns that it is being graded.
+        parameters: papermill parameters, injected where a notebook has a ``parameters`` cell.
+    """
+
+    unit: str
+    notebooks: tuple[SourceNotebook, ...]
+    files: tuple[tuple[str, bytes], ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    environment: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a student handed in.
+
+    Attributes:
+        notebooks: (name without ``.ipynb``, content of the file), only names the unit knows.
+        notes: what was odd about the folder itself (a link, a file that is far too large).
+    """
+
+    student: str
+    unit: str
+    notebooks: tuple[tuple[str, bytes], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The verdict on one graded cell.
+
+    Attributes:
+        points: earned; None while a person has not decided.
+        seconds: wall clock that the cell ran.
+        message: why it failed, as the student may read it: no hidden source, no expected values.
+        no_response: the student left an answer cell as it was released.
+    """
+
+    notebook: str
+    grade_id: str
+    points: float | None
+    max_points: float
+    verdict: Verdict
+    seconds: float = 0.0
+    message: str = ""
+    no_response: bool = False
+
+
+@dataclass(frozen=True)
+class GradedNotebook:
+    """One executed notebook with its verdicts.
+
+    Attributes:
+        executed: JSON text, as it goes into ``autograded/`` (also when nothing could be run).
+        answers: grade_ids of answer cells that were left as released, graded or not.
+    """
+
+    name: str
+    executed: str
+    cells: tuple[CellResult, ...]
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The outcome of grading one submission.
+
+    Attributes:
+        files: small files that the notebooks wrote beside themselves, (relative path, content).
+    """
+
+    student: str
+    unit: str
+    status: Status
+    notebooks: tuple[GradedNotebook, ...]
+    notes: tuple[str, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def cells(self) -> tuple[CellResult, ...]:
+        """The verdicts of all notebooks, in order."""
+        return tuple(cell for notebook in self.notebooks for cell in notebook.cells)
+
+    @property
+    def score(self) -> float:
+        """Points earned so far; cells that wait for a person count as zero."""
+        return sum(cell.points or 0.0 for cell in self.cells)
+
+    @property
+    def max_score(self) -> float:
+        """Points that can be earned, by hand-graded cells too."""
+        return sum(cell.max_points for cell in self.cells)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plain form that ``grader grade --json`` prints (documented in docs/)."""
+        return {
+            "student": self.student,
+            "unit": self.unit,
+            "score": self.score,
+            "max_score": self.max_score,
+            "status": str(self.status),
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 3),
+            "cells": [
+                {
+                    "notebook": cell.notebook,
+                    "grade_id": cell.grade_id,
+                    "points": cell.points,
+                    "max_points": cell.max_points,
+                    "verdict": str(cell.verdict),
+                    "seconds": round(cell.seconds, 3),
+                    "message": cell.message,
+                }
+                for cell in self.cells
+            ],
+        }
