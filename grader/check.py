@@ -719,6 +719,10 @@ def _elementwise(got: Array, want: Array, same: Same) -> Finding | None:
             return says, hint
     if same(np.maximum(got, 0), want):
         return "the expected one before it is clipped at zero", "is a ReLU missing?"
+    return None
+
+
+def _resigned(got: Array, want: Array, same: Same) -> Finding | None:
     if same(np.abs(got), np.abs(want)):
         return "the expected one but for the sign of some values", "where is a minus lost?"
     return None
@@ -744,7 +748,11 @@ RELATIONS = (
     _accumulated,
     _elementwise,
 )
-GENERAL = (_along_an_axis, _reordered)  # follow from those above: asked where none of them holds
+GENERAL = (
+    _along_an_axis,
+    _resigned,
+    _reordered,
+)  # follow from those above: asked where none of them holds
 
 
 def _repeated(got: Array, want: Array, same: Same) -> Finding | None:
@@ -761,7 +769,9 @@ def _place(got: Array, want: Array, wrong: Array) -> Finding | None:
     """Where the wrong values lie, if there is a pattern."""
     if wrong.all() or wrong.sum() < 2:
         return None
-    zero = ", and there your result is zero" if not got[wrong].any() else ""
+    is_zero = not got[wrong].any()
+    zero = ", and there it is zero" if is_zero else ""
+    else_zero = ", elsewhere it is zero" if is_zero else ""
     if want.ndim > 1 and min(want.shape[-2:]) > 2:
         border = np.ones(want.shape, bool)
         border[..., 1:-1, 1:-1] = False
@@ -769,26 +779,36 @@ def _place(got: Array, want: Array, wrong: Array) -> Finding | None:
         if all(side.any() for side in sides) and not wrong[~border].any():
             return f"only the border differs{zero}", "look at the padding"
         if not wrong[border].any() and wrong[~border].mean() > 0.5:
-            return f"only the border is right{zero}", "what happens away from the border?"
+            return f"only the border is right{else_zero}", "what happens away from the border?"
+    for k in range(want.ndim):
+        wrong_at = _slices(wrong, k)
+        if not wrong_at[0] and wrong_at[1:].all():
+            hint = "is there a return inside the loop, or a fixed index?"
+            return f"only index 0 of axis {k} is right{else_zero}", hint
     places = " and ".join(filter(None, (_indices(wrong, k) for k in range(want.ndim))))
     if places:
-        hint = "does a loop, or a return inside it, stop too early?" if zero else ""
+        hint = "does a loop, or a return inside it, stop too early?" if is_zero else ""
         return f"it differs only at {places}{zero}", hint
-    return ("wherever it differs, your result is zero", "is every place filled?") if zero else None
+    if is_zero:
+        return "wherever it differs, your result is zero", "is every place filled?"
+    return None
+
+
+def _slices(wrong: Array, k: int) -> Array:
+    """For each index of axis k: is anything wrong there?"""
+    return np.asarray(np.moveaxis(wrong, k, 0).reshape(wrong.shape[k], -1).any(1))
 
 
 def _indices(wrong: Array, k: int) -> str:
     """Which indices of axis k hold the wrong values, in words; nothing if there is no pattern."""
     n = wrong.shape[k]
-    bad = np.flatnonzero(wrong.any(tuple(i for i in range(wrong.ndim) if i != k)))
+    bad = np.flatnonzero(_slices(wrong, k))
     first, last = int(bad[0]), int(bad[-1])
     if len(bad) == n:
         return ""
     if len(bad) == 1:
         return f"{'the last index' if first == n - 1 else f'index {first}'} of axis {k}"
     if len(bad) == last - first + 1:
-        if (first, last) == (1, n - 1):
-            return f"all but the first index of axis {k}"
         side = "last " if last == n - 1 else "first " if first == 0 else ""
         return f"{side}{len(bad)} indices of axis {k}"
     if len(bad) >= n // 2 and (np.diff(bad) == 2).all():

@@ -45,7 +45,7 @@ def read(content: bytes) -> tuple[list[Theirs], list[str]]:
     """
     if len(content) > MAX_FILE:
         raise SubmissionError(
-            f"the file has {len(content):,} bytes; at most {MAX_FILE:,} are read. Clear the outputs."
+            f"the file has more than {MAX_FILE:,} bytes, and no more are read: clear the outputs"
         )
     if not content.strip():
         raise SubmissionError("the file is empty")

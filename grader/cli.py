@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from grader.errors import GraderError, SubmissionError, UsageError
+from grader.errors import GraderError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -165,37 +165,40 @@ def report(
 
 @app.command()
 def demo(
-    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path(
-        "classroom/demo"
-    ),
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom/demo"),
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
 ) -> None:
     """Make a class of students whose scores are known, grade it, report on it."""
     from grader import course as courses
+    from grader import demo as demos
     from grader.batch import grade_class
-    from grader.classroom import Classroom
-    from grader.demo import make_class
     from grader.report import write_report
 
     course = courses.load_course(solutions)
-    surprises = 0
+    classroom = demos.open_class(class_)
     results = []
+    surprises = []
     for lesson in course.lessons:
-        classroom = Classroom(class_)
         assignment = classroom.assignment(lesson.unit, course)
-        expected = make_class(course, lesson, assignment, classroom)
-        with _progress(lesson.unit, len(expected)) as advance:
+        people = demos.students(lesson, assignment)
+        demos.hand_in(classroom, assignment, people)
+        with _progress(lesson.unit, len(people)) as advance:
             graded = grade_class(
-                classroom, assignment, sorted(expected), workers, lambda _: advance()
+                classroom, assignment, [p.name for p in people], workers, lambda _: advance()
             )
         results += graded
-        surprises += sum(one.score != expected[one.student] for one in graded)
+        surprises += [
+            f"{one.student}: {one.score:g}, expected {person.score:g}"
+            for one, person in zip(graded, people, strict=True)
+            if one.score != person.score
+        ]
     out.print(_class_table(results))
     out.print(f"feedback: {classroom.root / 'feedback'}")
     out.print(f"report:   {write_report(classroom)}")
+    for surprise in surprises:
+        err.print(f"[red]{surprise}[/]")
     if surprises:
-        err.print(f"[red]{surprises} students did not get the score that they must get.[/]")
         raise typer.Exit(1)
     out.print("Every student got the score that was expected.")
 
@@ -252,9 +255,6 @@ def main() -> None:
     """Run the command line; a person's mistake is one message and exit code 2."""
     try:
         app()
-    except SubmissionError as error:
-        err.print(f"[red]Error:[/] {_plain(str(error))}")
-        sys.exit(2)
     except GraderError as error:
         err.print(f"[red]Error:[/] {_plain(str(error))}")
         sys.exit(2)

@@ -1,6 +1,6 @@
 """Everything that the grader raises on purpose.
 
-    GraderError                 what a person did or gave cannot be worked with; shown without traceback
+    GraderError                 what a person did or gave cannot be worked with; no traceback
     ├── UsageError              a name, a path or an option that does not exist
     ├── LessonError             a mistake in a lesson's source: file, line, advice
     ├── AssignmentError         an nbgrader source folder that nbgrader itself refuses

@@ -12,8 +12,8 @@ from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import is_solution, is_task, parse_utc
 
 from grader import feedback
-from grader.clean import grade_id
 from grader.classroom import Classroom
+from grader.clean import grade_id
 from grader.model import Assignment, Graded, GradedNotebook
 
 

@@ -73,11 +73,10 @@ def settle(notebook: NotebookNode) -> NotebookNode:
             elif output.output_type == "error":
                 text = "\n".join(output.get("traceback") or [output.get("ename", "")])
                 output = NotebookNode(output_type="stream", name="stdout", text=text)
-            elif output.output_type == "execute_result":
-                if value is None:
-                    output = NotebookNode(
-                        output_type="display_data", data=output.data, metadata=output.metadata
-                    )
+            elif output.output_type == "execute_result" and value is None:
+                output = NotebookNode(
+                    output_type="display_data", data=output.data, metadata=output.metadata
+                )
             outputs.append(output)
         if problem:
             outputs.append(

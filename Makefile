@@ -1,0 +1,58 @@
+# Everything is installed by the command that needs it, once, into .venv.
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTHON ?= python3
+CLASS  ?= classroom/demo
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format notebooks figures lab constraints clean
+
+help:  ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once; some minutes)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base  ## make a class of students, grade it, report on it
+	$(BIN)/grader demo --class $(CLASS)
+
+lab: $(VENV)/.base  ## take the lessons in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: check  ## check, and run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev  ## lint, formatting, types, and notebooks/ up to date
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/grader build --check
+
+format: $(VENV)/.dev  ## put the formatting right
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+notebooks: $(VENV)/.base  ## build notebooks/ from solutions/
+	$(BIN)/grader build
+
+figures: $(VENV)/.base  ## draw the expected figures anew
+	$(BIN)/grader figures
+	$(BIN)/grader build
+
+constraints: $(VENV)/.dev  ## renew constraints.txt from what is installed
+	@{ echo "# The exact versions that make and CI install; pyproject.toml keeps the ranges."; \
+	   echo "# Renewed by: make constraints"; \
+	   $(BIN)/python -m pip freeze --exclude-editable | grep -v -i '^\(pip\|setuptools\)=' | sed 's/+cpu$$//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove the demo class and caches; .venv stays
+	rm -rf classroom/demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis

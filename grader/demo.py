@@ -1,0 +1,124 @@
+"""A demo class: students whose exact scores are known, made from a unit's misconceptions.
+
+One perfect student, one for each misconception and each alternative, one who handed in the
+release untouched, one with a syntax error, one whose cell loops forever, one who kills the kernel,
+one whose file is not a notebook.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from grader.classroom import Classroom
+from grader.clean import grade_id
+from grader.course import exports, variants
+from grader.errors import UsageError
+from grader.lesson import BEGIN_SOLUTION, END_SOLUTION, Lesson, Role
+from grader.model import Assignment
+
+MARKER = ".demo"
+
+
+@dataclass(frozen=True)
+class Student:
+    """A demo student.
+
+    Attributes:
+        content: the file that is handed in.
+        score: what it must earn without the cells that a person grades.
+    """
+
+    name: str
+    content: bytes
+    score: float
+
+
+def open_class(folder: Path) -> Classroom:
+    """Return an empty demo class in `folder`; what an earlier demo left there is removed.
+
+    Raises:
+        UsageError: the folder holds something that is not a demo class.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise UsageError(f"{folder} is not empty and not a demo class; name another --class")
+    shutil.rmtree(folder, ignore_errors=True)
+    classroom = Classroom(folder)
+    (folder / MARKER).write_text("made by grader demo; it may be removed at any time\n")
+    return classroom
+
+
+def hand_in(classroom: Classroom, assignment: Assignment, people: list[Student]) -> None:
+    """Write what each of `people` hands in."""
+    for student in people:
+        folder = classroom.submitted(student.name, assignment.unit)
+        folder.mkdir(parents=True)
+        (folder / f"{assignment.notebooks[0].name}.ipynb").write_bytes(student.content)
+
+
+def students(lesson: Lesson, assignment: Assignment) -> list[Student]:
+    """Return the demo students of `lesson`, with the score that each must get."""
+    reference = exports(lesson)
+    points = {cell.name: cell.points for cell in lesson.of(Role.TESTS)}
+    total = sum(points.values())
+
+    def made(name: str, score: float, **answers: str) -> Student:
+        return Student(name, _notebook(lesson, assignment, reference | answers), score)
+
+    people = [made("perfect", total)]
+    for variant in variants(lesson):
+        lost = sum(points[test] for test in variant.fails)
+        kind = "right" if variant.is_right else "wrong"
+        people.append(
+            made(
+                f"{kind}-{variant.exercise}-{variant.name}",
+                total - lost,
+                **{variant.exercise: variant.source},
+            )
+        )
+    # The last exercise: nothing that comes later stands on it.
+    last = list(reference)[-1]
+    without_last = total - sum(c.points for c in lesson.of(Role.TESTS) if c.exercise == last)
+    middle = list(reference)[len(reference) // 2]
+    return [
+        *people,
+        Student("blank", assignment.notebooks[0].released.encode(), 0.0),
+        made("syntax_error", without_last, **{last: reference[last] + "\n    return ("}),
+        made("loops_forever", without_last, **{last: f"while True:\n    {last} = None"}),
+        made(
+            "kills_the_kernel",
+            _points_before(lesson, middle),
+            **{middle: "import os\n\nos._exit(1)"},
+        ),
+        Student("no_notebook", b"%PDF-1.7 scanned on a Sunday night", 0.0),
+    ]
+
+
+def _points_before(lesson: Lesson, exercise: str) -> float:
+    points = 0.0
+    for cell in lesson.cells:
+        if cell.role is Role.EXERCISE and cell.exercise == exercise:
+            break
+        points += cell.points if cell.role is Role.TESTS else 0.0
+    return points
+
+
+def _notebook(lesson: Lesson, assignment: Assignment, answers: dict[str, str]) -> bytes:
+    """Return the released notebook with `answers` and the model's written answers filled in."""
+    written = {
+        cell.name: "\n".join(
+            line
+            for line in cell.source.splitlines()
+            if BEGIN_SOLUTION not in line and END_SOLUTION not in line
+        )
+        for cell in lesson.of(Role.MANUAL)
+    }
+    notebook = nbformat.reads(assignment.notebooks[0].released, as_version=4)
+    for cell in notebook.cells:
+        name = grade_id(cell)
+        if cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = (answers | written)[name]
+    return nbformat.writes(notebook).encode()
