@@ -144,7 +144,7 @@ def _cifar_cache(
 
     if not whole():
         with alone(cache, origin.folder):
-            if True:  # another process may have been faster
+            if not whole():  # another process may have been faster
                 archive = fetch(origin.remotes[0], cache, progress=progress)
                 unpack(archive, origin.md5, target)
                 archive.unlink()  # the batches are whole: 170 MB less to keep
