@@ -408,7 +408,9 @@ def correlate2d(x, w):
     kH, kW = w.shape
     H_out, W_out = x.shape[0] - kH + 1, x.shape[1] - kW + 1
     return sum(
-        float(w[k1, k2]) * x[k1 : k1 + H_out, k2 : k2 + W_out] for k1 in range(kH) for k2 in range(kW)
+        float(w[k1, k2]) * x[k1 : k1 + H_out, k2 : k2 + W_out]
+        for k1 in range(kH)
+        for k2 in range(kW)
     )
 
 
@@ -438,7 +440,9 @@ def correlate2d(x, w):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The kernels are rotated by 180 degrees."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))
     y = np.einsum("ncijkl,fckl->nfij", windows[:, :, ::stride, ::stride], w[:, :, ::-1, ::-1])
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
@@ -451,10 +455,16 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The maps of the input channels are averaged instead of added."""
-    C_out, C_in, kH, kW = w.shape
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
-    y = np.stack([np.einsum("ncijkl,ckl->ncij", windows, w[f]).mean(axis=1) for f in range(C_out)], axis=1)
+    C_out, _, kH, kW = w.shape
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
+    y = np.stack(
+        [np.einsum("ncijkl,ckl->ncij", windows, w[f]).mean(axis=1) for f in range(C_out)], axis=1
+    )
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
 
 
@@ -474,8 +484,12 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Every map is made with filter 0."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     y = np.stack([np.einsum("ncijkl,ckl->nij", windows, w[0])] * len(w), axis=1)
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
 
@@ -489,8 +503,12 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The bias is never used."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     return np.einsum("ncijkl,fckl->nfij", windows, w)
 
 
@@ -505,7 +523,9 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     C_out, C_in, kH, kW = w.shape
     N, _, H, W = x.shape
     b = np.zeros(C_out) if b is None else b
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     H_out, W_out = (H + 2 * padding - kH) // stride + 1, (W + 2 * padding - kW) // stride + 1
     y = np.zeros((N, C_out, H_out, W_out))
     for f in range(C_out):
@@ -527,8 +547,12 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The bias is broadcast along the width of the map."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     y = np.einsum("ncijkl,fckl->nfij", windows, w)
     return y if b is None else y + b
 
@@ -537,13 +561,23 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "What happens in your code when nobody gives a bias? `b` is `None` then, not zero.",
     name="bias_must_be_given",
-    fails=["conv2d-channels", "conv2d-stride", "conv2d-padding", "conv2d-together", "conv2d-contract"],
+    fails=[
+        "conv2d-channels",
+        "conv2d-stride",
+        "conv2d-padding",
+        "conv2d-together",
+        "conv2d-contract",
+    ],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Breaks when b is None."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     return np.einsum("ncijkl,fckl->nfij", windows, w) + b[None, :, None, None]
 
 
@@ -556,7 +590,9 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The stride is used for rows only."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride]
     y = np.einsum("ncijkl,fckl->nfij", windows, w)
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
@@ -572,12 +608,16 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     """The stride shortens the map, but the window still moves by one."""
     N, _, H, W = x.shape
     C_out, _, kH, kW = w.shape
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     H_out, W_out = (H + 2 * padding - kH) // stride + 1, (W + 2 * padding - kW) // stride + 1
     y = np.zeros((N, C_out, H_out, W_out))
     for i in range(H_out):
         for j in range(W_out):
-            y[:, :, i, j] = np.tensordot(x_p[:, :, i : i + kH, j : j + kW], w, axes=([1, 2, 3], [1, 2, 3]))
+            y[:, :, i, j] = np.tensordot(
+                x_p[:, :, i : i + kH, j : j + kW], w, axes=([1, 2, 3], [1, 2, 3])
+            )
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
 
 
@@ -591,7 +631,9 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     """The size is computed from the picture before padding."""
     N, _, H, W = x.shape
     C_out, _, kH, kW = w.shape
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     H_out, W_out = (H - kH) // stride + 1, (W - kW) // stride + 1
     y = np.zeros((N, C_out, H_out, W_out))
     for i in range(H_out):
@@ -656,8 +698,12 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The map comes out transposed."""
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[:, :, ::stride, ::stride]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
     y = np.einsum("ncijkl,fckl->nfji", windows, w)
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
 
@@ -719,7 +765,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
 @alternative("conv2d", name="matrix_form")
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Windows become columns of a matrix, and the layer is one matrix product."""
-    N, C_in, H, W = x.shape
+    N, _, H, W = x.shape
     C_out, _, kH, kW = w.shape
     x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding))).astype(np.float64)
     rows = range(0, H + 2 * padding - kH + 1, stride)
@@ -736,9 +782,13 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     """A product of Fourier transforms; then only the valid places are kept."""
     H, W = x.shape[2] + 2 * padding, x.shape[3] + 2 * padding
     kH, kW = w.shape[2:]
-    x_p = np.pad(np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
     spectrum = np.einsum(
-        "nchw,fchw->nfhw", np.fft.rfft2(x_p), np.conj(np.fft.rfft2(np.asarray(w, dtype=float), (H, W)))
+        "nchw,fchw->nfhw",
+        np.fft.rfft2(x_p),
+        np.conj(np.fft.rfft2(np.asarray(w, dtype=float), (H, W))),
     )
     y = np.fft.irfft2(spectrum, (H, W))[:, :, : H - kH + 1 : stride, : W - kW + 1 : stride]
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
@@ -758,7 +808,9 @@ def locally_connected2d(x, w, b=None, stride=1):
     y = np.zeros((x.shape[0], C_out, H_out, W_out))
     for i in range(H_out):
         for j in range(W_out):
-            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(float)
+            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(
+                float
+            )
             y[:, :, i, j] = np.tensordot(window, w[0, 0], axes=([1, 2, 3], [1, 2, 3]))
     return y if b is None else y + b
 
@@ -792,7 +844,9 @@ def locally_connected2d(x, w, b=None, stride=1):
     y = np.zeros((x.shape[0], C_out, H_out, W_out))
     for i in range(H_out):
         for j in range(W_out):
-            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(float)
+            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(
+                float
+            )
             y[:, :, i, j] = np.tensordot(window, w[i, j], axes=([1, 2, 3], [1, 2, 3]))
     return y if b is None else y + b[:, :1, :1]
 
@@ -808,15 +862,21 @@ def locally_connected2d(x, w, b=None, stride=1):
     y = np.zeros((x.shape[0], C_out, H_out, W_out))
     for i in range(H_out):
         for j in range(W_out):
-            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(float)
-            y[:, :, i, j] = np.tensordot(window, w[j % H_out, i % W_out], axes=([1, 2, 3], [1, 2, 3]))
+            window = x[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW].astype(
+                float
+            )
+            y[:, :, i, j] = np.tensordot(
+                window, w[j % H_out, i % W_out], axes=([1, 2, 3], [1, 2, 3])
+            )
     return y if b is None else y + b
 
 
 @alternative("locally_connected2d", name="einsum")
 def locally_connected2d(x, w, b=None, stride=1):
     """All windows as a view, one einsum with the place on both sides."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(x, dtype=float), w.shape[4:], axis=(2, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.asarray(x, dtype=float), w.shape[4:], axis=(2, 3)
+    )
     y = np.einsum("ncijkl,ijfckl->nfij", windows[:, :, ::stride, ::stride], w)
     return y if b is None else y + b
 
