@@ -58,9 +58,9 @@ VALUES = [
     (SQUARE[0, 0].T, SQUARE[0, 0], "transposed\nhint: are rows and columns exchanged?"),
     (SQUARE.swapaxes(2, 3), SQUARE, "transposed to the axis order (0, 1, 3, 2)"),
     (-Y, Y, "equals the expected one negated\n"),
-    (Y / 2, Y, "times 1/2 (2 is the size of axis 0)\nhint: a mean where a sum is wanted"),
-    (Y * 20, Y, "times 20 (20 is the size of the last two axes)"),
-    (Y / 120, Y, "times 1/120 (120 is the size of the whole array)"),
+    (Y / 2, Y, "times 1/2 (2 is also the size of axis 0)\nhint: a mean where a sum is wanted"),
+    (Y * 20, Y, "times 20 (20 is also the size of the last two axes)"),
+    (Y / 120, Y, "times 1/120 (120 is also the size of the whole array)"),
     (-7 * Y, Y, "times -7\n"),
     (Y / 255, Y, "how often are pixels divided by 255?"),
     (np.log2(POSITIVE), np.log(POSITIVE), "times 1/log(2)\nhint: which base"),
@@ -72,6 +72,11 @@ VALUES = [
     (Y[0, 0] + Y[0, 1, 0], Y[0, 0], "plus one amount for each index of the last axis"),
     (Y * Y[:, :1, :1, :1], Y, "times one factor for each index of axis 0"),
     (Y * Y[:1, :, :1, :1] + Y[1:, :, :1, :1], Y, "one factor and plus one amount for each index"),
+    (
+        Y / 3 + Y[:1, :, :1, :1],
+        Y,
+        "times 1/3 (3 is also the size of axis 1) and plus one amount for",
+    ),
     (np.roll(Y, 1, 2), Y, "shifted by one along axis 2\nhint: off by one"),
     (np.pad(Y, ((0, 0),) * 3 + ((0, 1),))[..., 1:], Y, "shifted by one along the last axis"),
     (np.cumsum(Y, 0), Y, "running sum of the expected one along axis 0"),
@@ -95,11 +100,13 @@ VALUES = [
     (0 * Y + 3, Y, "every value of your result is the same"),
     (np.broadcast_to(Y[:, :1], Y.shape), Y, "every index of axis 1 holds the same values"),
     (only(0, 0), Y, "only index 0 of axis 0 is right, elsewhere it is zero"),
-    (only(1, 0) + only(1, 1) * 2, Y, "index 1 of axis 1"),
+    (Y - only(1, 1) ** 2, Y, "it differs only at index 1 of axis 1"),
+    (Y - only(2, slice(1, 3)) ** 2, Y, "it differs only at the inner 2 indices of axis 2"),
+    (Y - only(2, slice(1, 4)) ** 2, Y, "only index 0 of axis 2 is right\n"),
     (
         only(1, 0),
         Y,
-        "only index 0 of axis 1 is right, elsewhere it is zero\nhint: is there a return",
+        "only index 0 of axis 1 is right, elsewhere it is zero\nhint: is a return inside",
     ),
     (only(3, slice(3)), Y, "it differs only at the last 2 indices of axis 3"),
     (only(3, slice(4)), Y, "it differs only at the last index of axis 3"),
@@ -116,6 +123,7 @@ VALUES = [
     (2.0, 16.0, "the value is wrong by 14.0\nyour result equals the expected one times 1/8\n"),
     (0.3, 0.7, "one minus the expected one"),
     (math.nan, 0.7, "the value is NaN\n"),
+    (np.array([[3]], np.uint8), np.array([[259.0]]), "modulo 256\nhint: uint8 overflows"),
     (1, True, "dtype int64, expected bool"),
 ]
 
@@ -127,12 +135,14 @@ def test_wrong_values_are_related_to_the_right_ones(wrong: Any, right: Any, phra
     assert phrase in text
 
 
-@pytest.mark.parametrize(("wrong", "right", "phrase"), VALUES)
+@pytest.mark.parametrize(
+    ("wrong", "right", "phrase"),
+    # Of float64; for the others the dtype is the point.
+    [case for case in VALUES if getattr(case[0], "dtype", None) == np.float64],
+)
 def test_a_tensor_and_a_float32_array_get_the_same_help(
     wrong: Any, right: Any, phrase: str
 ) -> None:
-    if not isinstance(wrong, np.ndarray) or wrong.dtype != float or "nearly" in phrase:
-        pytest.skip("another dtype is the point of this case")
     wrong = np.ascontiguousarray(wrong, dtype=np.float32)
     assert phrase in message(check.close, wrong, right)
     assert phrase in message(check.close, torch.tensor(wrong, requires_grad=True), right)
@@ -151,7 +161,11 @@ SHAPES = [
     (Y[..., :3, :4], Y, "equals the expected one cut at the end"),
     (Y[..., 1:-1, 1:-1], Y, "equals the expected one cut at both ends\nhint: is padding missing?"),
     (np.pad(Y, 1)[1:-1, 1:-1], Y, "cut at both ends, your result would be right"),
-    (np.pad(Y, 1)[1:-1, 1:-1, 1:, 1:-1], Y, "cut at the end, your result"),
+    (
+        np.pad(Y, 1)[1:-1, 1:-1, 1:, 1:-1],
+        Y,
+        "cut at the end, your result would be right\nhint: off by one",
+    ),
     (Y[None], Y, "axis 0, of length 1, is too many"),
     (Y[..., None], Y, "axis 4, of length 1, is too many"),
     (Y[0], Y[:1], "axis 0, of length 1, is missing"),
@@ -166,6 +180,8 @@ SHAPES = [
     (Y.sum(), Y, "it is a single number"),
     (np.ones(1), 1.0, "shape (1,), expected (), a single number\naxis 0, of length 1, is too many"),
     (np.ones(7), Y, "shape (7,), expected (2, 3, 4, 5)"),
+    (Y[0] > 0, Y[0, :, :3] > 0, "one too many along axis 1"),
+    (np.array([1, 2, 250], np.uint8), np.array([1, 2], np.uint8), "cut at the end, your result"),
 ]
 
 
@@ -234,7 +250,8 @@ def test_float64_is_not_demanded_and_noncontiguous_results_pass() -> None:
     check.close(torch.tensor(Y), Y)
     check.close(torch.tensor(Y).float(), Y)
     check.close(torch.nn.Parameter(torch.tensor(Y)), Y)
-    check.close(np.matrix(Y[0, 0]) if hasattr(np, "matrix") else Y[0, 0], Y[0, 0])
+    with pytest.warns(PendingDeprecationWarning):
+        check.close(np.matrix(Y[0, 0]), Y[0, 0])
 
 
 def test_a_single_integer_may_stand_for_a_float_and_a_list_for_expected_numbers() -> None:
@@ -441,6 +458,7 @@ def test_comparing_with_what_is_no_array_is_said_so() -> None:
 
 # --- promises, on drawn arrays ------------------------------------------------------------------
 
+unhurried = settings(deadline=None)  # a machine may be busy
 floats = st.floats(-1e3, 1e3, width=32)
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, max_side=5)
 numbers = hnp.arrays(np.float64, shapes, elements=floats)
@@ -449,6 +467,7 @@ anything = hnp.arrays(
 )
 
 
+@unhurried
 @given(anything)
 def test_an_array_of_numbers_equals_itself(array: Any) -> None:
     assume(array.dtype.kind in "biufc")
@@ -458,6 +477,7 @@ def test_an_array_of_numbers_equals_itself(array: Any) -> None:
     check.unchanged(array.copy(), array)
 
 
+@unhurried
 @given(numbers, st.data(), st.sampled_from([1.0, -1.0, 1e6]))
 def test_any_single_wrong_value_fails_and_its_place_is_named(
     array: Any, data: st.DataObject, error: float
@@ -474,6 +494,7 @@ def test_any_single_wrong_value_fails_and_its_place_is_named(
             assert "is wrong by" in text or "which is not right" in text
 
 
+@unhurried
 @given(numbers, st.data())
 def test_nan_fails_and_its_place_is_named(array: Any, data: st.DataObject) -> None:
     index = data.draw(st.tuples(*(st.integers(0, n - 1) for n in array.shape)))
@@ -484,13 +505,17 @@ def test_nan_fails_and_its_place_is_named(array: Any, data: st.DataObject) -> No
         assert array.ndim == 0 or f"first at {list(index)}" in text
 
 
+@unhurried
 @given(anything, anything)
-@settings(max_examples=300)
 def test_a_check_passes_or_raises_check_failed_and_never_warns(got: Any, want: Any) -> None:
     assume(want.dtype.kind in "biufc")
+    cases = [(got, want)]
+    if want.size and got.size:
+        cases.append((np.resize(got, want.shape), want))
     for compare in check.close, check.equal, check.unchanged:
-        text = said(compare, got, want)
-        assert text == "" or text.startswith(("result: ", "x: "))
+        for a, e in cases:
+            text = said(compare, a, e)
+            assert text == "" or text.startswith(("result: ", "x: "))
 
 
 MISTAKES: list[Callable[[Any], Any]] = [
@@ -508,16 +533,18 @@ MISTAKES: list[Callable[[Any], Any]] = [
 ]
 
 
+@unhurried
 @given(st.integers(0, 2**32), hnp.array_shapes(max_dims=4, max_side=4), st.sampled_from(MISTAKES))
 def test_expected_values_are_never_told(
     seed: int, shape: tuple[int, ...], mistake: Callable[[Any], Any]
 ) -> None:
     expected = np.random.default_rng(seed).standard_normal(shape) * 100
     text = said(check.close, mistake(expected), expected)
-    told = [value for value in expected.flat if f"{abs(value):.5g}" in text]
+    told = [value for value in expected.flat if f"{abs(value):.4f}" in text]
     assert not told
 
 
+@unhurried
 @given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=4, max_side=4), elements=floats), st.data())
 def test_a_flip_is_always_called_a_flip(array: Any, data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, array.ndim - 1))
@@ -621,7 +648,7 @@ def test_ipython_shows_the_message_and_no_traceback(tmp_path: Path) -> None:
     shown = (done.stdout + done.stderr).strip()
     assert shown.startswith("mse: the value is wrong by 14.0\nyour result equals")
     assert "Traceback" not in shown
-    assert "check.py" not in shown
+    assert "grader/check" not in shown
 
 
 def test_check_imports_numpy_and_nothing_else_that_must_be_installed() -> None:
