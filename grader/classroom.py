@@ -3,7 +3,8 @@
 DIR/source/<unit>/              what nbgrader makes the assignment from
 DIR/release/<unit>/             what students were given
 DIR/submitted/<student>/<unit>/ what they handed in
-DIR/autograded/<student>/<unit>/, DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/
+DIR/autograded/<student>/<unit>/  the executed notebooks and graded.json, verdicts and messages
+DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from traitlets.config import Config
 
 from grader import interop, release
-from grader.clean import MAX_FILE, grade_id
+from grader.clean import MAX_FILE, grade_id, writable
 from grader.course import Course
 from grader.errors import UsageError, nearest
-from grader.model import Assignment, Limits, SourceNotebook, Submission
+from grader.model import RECORD, Assignment, Limits, SourceNotebook, Submission
 
 MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
 
@@ -65,6 +67,10 @@ class Classroom:
         """Folder of a student's executed notebooks."""
         return self.root / "autograded" / student / unit
 
+    def record(self, student: str, unit: str) -> Path:
+        """File of a submission's verdicts, messages and notes."""
+        return self.autograded(student, unit) / RECORD
+
     def feedback(self, student: str, unit: str) -> Path:
         """Folder of a student's feedback pages."""
         return self.root / "feedback" / student / unit
@@ -72,13 +78,21 @@ class Classroom:
     # ---- who handed in what -----------------------------------------------------------------
 
     def students(self, unit: str) -> list[str]:
-        """Return the students who handed in anything for `unit`, in order."""
+        """Return the students who handed in anything for `unit`, in order.
+
+        Raises:
+            UsageError: a student's folder has a name that no database can hold.
+        """
         folder = self.root / "submitted"
-        return sorted(
+        names = sorted(
             path.name
             for path in folder.iterdir()
             if not path.name.startswith(".") and (path / unit).is_dir()
         )
+        for name in names:
+            if writable(name) != name:
+                raise UsageError(f"{folder}/{writable(name)}: its name is not UTF-8; rename it")
+        return names
 
     def units(self) -> list[str]:
         """Return the units that anybody handed in, in order."""
@@ -112,11 +126,12 @@ class Classroom:
         if len(wanted) == 1 and not found and len(others) == 1:
             content = _content(others[0], notes)
             if content is not None:
-                notes.append(f"{others[0].name} was read as {wanted[0]}.ipynb")
+                notes.append(f"{writable(others[0].name)} was read as {wanted[0]}.ipynb")
                 found[wanted[0]] = content
         else:
             notes += [
-                f"{path.name} is no notebook of this unit and was not read" for path in others
+                f"{writable(path.name)} is no notebook of this unit and was not read"
+                for path in others
             ]
         return Submission(student, assignment.unit, tuple(found.items()), tuple(notes))
 
@@ -134,6 +149,8 @@ class Classroom:
             UsageError: there is no such unit.
             AssignmentError: nbgrader refuses the source.
         """
+        if Path(unit).name != unit or unit in ("", ".."):  # it becomes the name of a folder
+            raise UsageError(f'"{unit}" is not the name of a unit.{nearest(unit, self.units())}')
         ours = source is None and course is not None and unit in course
         parameters: tuple[tuple[str, str | int], ...] = ()
         environment: tuple[tuple[str, str], ...] = (("NBGRADER_EXECUTION", "autograde"),)
@@ -156,7 +173,7 @@ class Classroom:
         sealed = interop.source_cells(self.database, unit)
         notebooks = []
         for path in sorted(self.released(unit).glob("*.ipynb")):
-            released = nbformat.read(path, as_version=4)
+            released = _with_ids(nbformat.read(path, as_version=4))
             text = nbformat.writes(released)
             for cell in released.cells:
                 cell.source = sealed.get((path.stem, grade_id(cell)), cell.source)
@@ -177,20 +194,28 @@ class Classroom:
         return Limits(cell_seconds=float(seconds))
 
 
+def _with_ids(notebook: NotebookNode) -> NotebookNode:
+    """Make `notebook` one of format 4.5: cells that we add to it have ids, so all have."""
+    for index, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"cell-{index}")
+    notebook.nbformat_minor = max(notebook.nbformat_minor, 5)
+    return notebook
+
+
 def _content(path: Path, notes: list[str]) -> bytes | None:
     """Return the file's content, or None and a note for what should not be opened at all."""
-    status = path.lstat()
+    status, name = path.lstat(), writable(path.name)
     if stat.S_ISLNK(status.st_mode):
-        notes.append(f"{path.name} is a link and was not followed")
+        notes.append(f"{name} is a link and was not followed")
         return None
     if not stat.S_ISREG(status.st_mode):
-        notes.append(f"{path.name} is not a regular file and was not opened")
+        notes.append(f"{name} is not a regular file and was not opened")
         return None
     try:
         with path.open("rb") as file:
             return file.read(MAX_FILE + 1)
     except OSError as error:
-        notes.append(f"{path.name} cannot be read: {error.strerror}")
+        notes.append(f"{name} cannot be read: {error.strerror}")
         return None
 
 

@@ -17,12 +17,15 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from grader import names
 from grader.errors import SubmissionError
 from grader.model import SourceNotebook
 
 MAX_FILE = 50_000_000  # bytes; a notebook with many pictures has a few million
+MAX_CELLS = 5_000  # a long lesson has two hundred
 MAX_CELL = 500_000  # characters of source in one cell
 MAX_ATTACHMENTS = 8_000_000  # bytes of pictures that a student may attach to written answers
+MAX_NOTES = 20
 PICTURES = ("image/png", "image/jpeg")
 
 
@@ -68,14 +71,25 @@ def read(content: bytes) -> tuple[list[Theirs], list[str]]:
         cells = _format_3(document)
     if not isinstance(cells, list):
         raise SubmissionError("not a notebook: it has no list of cells")
+    if len(cells) > MAX_CELLS:
+        raise SubmissionError(f"the file has {len(cells):,} cells; at most {MAX_CELLS:,} are read")
     room = [MAX_ATTACHMENTS]
     found = [_theirs(cell, notes, room) for cell in cells]
+    notes = [writable(note) for note in dict.fromkeys(notes)]
+    if len(notes) > MAX_NOTES:
+        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES:,} remarks more"]
     return [cell for cell in found if cell is not None], notes
+
+
+def writable(text: str) -> str:
+    """Return `text` without lone surrogates and NULs: they can stand in JSON, but in no file."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
 def _format_3(document: dict[str, Any]) -> object:
     try:
-        notebook = nbformat.from_dict({"nbformat": 3, "nbformat_minor": 0, **document})
+        document = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}} | document
+        notebook = nbformat.from_dict(document)
         return nbformat.convert(notebook, 4).cells
     except Exception:  # a converter on a stranger's bytes: whatever it raises means the same
         raise SubmissionError("not a notebook: format 3, and it cannot be converted") from None
@@ -94,15 +108,14 @@ def _theirs(cell: object, notes: list[str], room: list[int]) -> Theirs | None:
     if len(source) > MAX_CELL:
         notes.append(f"a cell of {len(source):,} characters was dropped; {MAX_CELL:,} are read")
         return None
-    # Lone surrogates can stand in JSON, but in no file.
-    source = source.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
     metadata = cell.get("metadata")
     nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
     identity = cell.get("id")
+    kind = cell.get("cell_type")
     return Theirs(
-        kind=str(cell.get("cell_type", "")),
-        text=source,
+        kind=kind if isinstance(kind, str) else "",
+        text=writable(source),
         id=identity if isinstance(identity, str) else "",
         grade_id=grade_id if isinstance(grade_id, str) else "",
         attachments=tuple(_attachments(cell.get("attachments"), notes, room)),
@@ -116,7 +129,7 @@ def _attachments(
     for name, data in attachments.items() if isinstance(attachments, dict) else ():
         for kind, text in data.items() if isinstance(data, dict) else ():
             if kind not in PICTURES or not isinstance(text, str) or len(text) > room[0]:
-                notes.append(f"an attachment of type {str(kind)[:40]} was dropped")
+                notes.append(f"an attachment of type {kind[:40]} was dropped")
                 continue
             try:
                 base64.b64decode(text, validate=True)
@@ -124,7 +137,7 @@ def _attachments(
                 notes.append("an attachment that is no picture was dropped")
                 continue
             room[0] -= len(text)
-            kept.append((str(name), kind, text))
+            kept.append((writable(name), kind, text))
     return kept
 
 
@@ -174,21 +187,8 @@ def _match(
     sealed: list[NotebookNode], theirs: list[Theirs], released: dict[str, str]
 ) -> tuple[dict[int, Theirs], dict[int, list[tuple[int, Theirs]]]]:
     """Return {index of ours: theirs} and {index of ours that it follows: added cells}."""
-    by_id = {cell.get("id"): i for i, cell in enumerate(sealed) if cell.get("id")}
-    by_name = {grade_id(cell): i for i, cell in enumerate(sealed) if grade_id(cell)}
-    by_text: dict[tuple[str, str], int] = {}
-    for i, cell in enumerate(sealed):
-        if not grade_id(cell):
-            by_text.setdefault((cell.cell_type, cell.source.strip()), i)
-
-    def target(cell: Theirs) -> int | None:
-        for table, key in ((by_id, cell.id), (by_name, cell.grade_id)):
-            if key and key in table:
-                return table[key]
-        return by_text.get((cell.kind, cell.text.strip()))
-
+    targets = _targets(sealed, theirs, released)
     candidates: dict[int, list[int]] = {}
-    targets = [target(cell) for cell in theirs]
     for position, index in enumerate(targets):
         if index is not None:
             candidates.setdefault(index, []).append(position)
@@ -206,15 +206,60 @@ def _match(
     return {index: theirs[position] for index, position in chosen.items()}, free
 
 
+def _targets(
+    sealed: list[NotebookNode], theirs: list[Theirs], released: dict[str, str]
+) -> list[int | None]:
+    """Return for each of their cells the index of ours that it claims to be.
+
+    By id, by nbgrader's name, by text (the second of two equal cells is the second of ours too),
+    and at last by what it defines: the only cell that defines what an answer must define is it.
+    """
+    by_id = {cell.get("id"): i for i, cell in enumerate(sealed) if cell.get("id")}
+    by_name = {grade_id(cell): i for i, cell in enumerate(sealed) if grade_id(cell)}
+    targets = [by_id.get(cell.id, by_name.get(cell.grade_id)) for cell in theirs]
+    left = [i for i in range(len(sealed)) if i not in targets]
+    by_text: dict[tuple[str, str], list[int]] = {}
+    for i in left:
+        text = released.get(grade_id(sealed[i]), sealed[i].source)
+        by_text.setdefault((sealed[i].cell_type, text.strip()), []).append(i)
+    for position, cell in enumerate(theirs):
+        if targets[position] is None:
+            same = by_text.get((cell.kind, cell.text.strip()))
+            targets[position] = same.pop(0) if same else None
+    free = [
+        (position, _defined(cell.text))
+        for position, cell in enumerate(theirs)
+        if targets[position] is None and cell.kind == "code"
+    ]
+    for i in left:
+        wanted = _defined(released.get(grade_id(sealed[i]), ""))
+        if i in targets or is_locked(sealed[i]) or sealed[i].cell_type != "code" or not wanted:
+            continue
+        found = [position for position, defined in free if wanted <= defined]
+        if len(found) == 1:
+            targets[found[0]] = i
+    return targets
+
+
+def _defined(source: str) -> set[str]:
+    try:
+        return names.bound(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a student's, not yet Python
+        return set()
+
+
 def _original(
     ours: NotebookNode, positions: list[int], theirs: list[Theirs], released: dict[str, str]
 ) -> int:
     """Of several cells that claim to be `ours`, return the one that is; the others are copies."""
     exact = [p for p in positions if theirs[p].id and theirs[p].id == ours.get("id")]
+    if is_locked(ours):
+        return (exact or positions)[-1]
     untouched = released.get(grade_id(ours), ours.source).strip()
-    worked_on = [p for p in exact or positions if theirs[p].text.strip() != untouched]
-    # Of copies without ids the last is the one whose names the student's own run ended with.
-    return (worked_on or exact or positions)[-1]
+    changed = [p for p in positions if theirs[p].text.strip() != untouched]
+    # An answer that was written into a pasted copy is an answer. Of copies without ids the last
+    # is the one whose names the student's own run ended with.
+    return ([p for p in exact if p in changed] or changed or exact or positions)[-1]
 
 
 def _merge(

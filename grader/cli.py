@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from grader.errors import GraderError, UsageError
+from grader.model import CellResult, Graded, Limits, Verdict
 
 app = typer.Typer(
     add_completion=False,
@@ -98,7 +99,6 @@ def try_(
 ) -> None:
     """Run the visible checks of your own notebook: one line for each exercise."""
     from grader.grade import try_out
-    from grader.model import Limits
 
     if not notebook.is_file():
         raise UsageError(f"no file {notebook}")
@@ -107,12 +107,12 @@ def try_(
     table = Table(title=notebook.name, title_justify="left")
     for column in ("exercise", "points", "checks", "what it says"):
         table.add_column(column, justify="right" if column == "points" else "left")
+    exercises: dict[str, list[CellResult]] = {}
     for cell in cells:
-        colour = COLOURS[str(cell.verdict)]
-        words = str(cell.verdict).replace("_", " ")
-        table.add_row(
-            cell.grade_id, f"{cell.max_points:g}", f"[{colour}]{words}[/]", _plain(cell.message)
-        )
+        exercises.setdefault(cell.exercise or cell.grade_id, []).append(cell)
+    for exercise, tests in exercises.items():
+        points = sum(cell.max_points for cell in tests)
+        table.add_row(exercise, f"{points:g}", _checks(tests), _plain(_first_message(tests)))
     out.print(table)
     out.print("Visible checks only: the grader runs more of them, on other shapes and values.")
 
@@ -206,7 +206,7 @@ def demo(
 # ---- what is printed ------------------------------------------------------------------------
 
 
-def _class_table(results: list) -> Table:  # type: ignore[type-arg]
+def _class_table(results: list[Graded]) -> Table:
     table = Table()
     for column in ("student", "unit", "score", "status", "lost points in", "notes"):
         table.add_column(column, justify="right" if column == "score" else "left")
@@ -222,6 +222,23 @@ def _class_table(results: list) -> Table:  # type: ignore[type-arg]
             _plain("; ".join(note.splitlines()[0] for note in graded.notes)),
         )
     return table
+
+
+def _checks(tests: list[CellResult]) -> str:
+    if all(cell.no_response for cell in tests):
+        return "[yellow]no answer yet[/]"
+    if all(cell.verdict is Verdict.MANUAL for cell in tests):
+        return "[cyan]read by a person[/]"
+    passed = sum(cell.verdict is Verdict.PASSED for cell in tests)
+    words = "passed" if passed == len(tests) else f"{passed} of {len(tests)} passed"
+    return f"[{'green' if passed == len(tests) else 'red'}]{words}[/]"
+
+
+def _first_message(tests: list[CellResult]) -> str:
+    for cell in tests:
+        if cell.message and not cell.no_response:
+            return f"{cell.grade_id}: {cell.message}" if len(tests) > 1 else cell.message
+    return ""
 
 
 def _plain(text: str) -> str:

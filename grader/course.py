@@ -156,24 +156,55 @@ def previously(lessons: list[Lesson]) -> str:
 
     An exercise that a later unit teaches anew (conv2d, once by loops and once as one matrix
     product) is exported in its latest form.
+
+    Raises:
+        LessonError: two exercises define one helper, and one module can hold only one of them.
     """
     code: dict[str, str] = {}
     statements: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for lesson in lessons:
         imports: dict[str, str] = {}
         for cell in lesson.cells:
             if not cell.markdown and cell.role is not Role.TESTS:
                 imports |= names.imports(cell.source)
-        for exercise, source in exports(lesson).items():
-            code.pop(exercise, None)  # its place is where it was taught last
-            code[exercise] = source
+        for cell in lesson.of(Role.EXERCISE):
+            source = _without_markers(cell.source)
+            for name in names.bound(source) - set(names.imports(source)):
+                if owners.setdefault(name, cell.exercise) != cell.exercise:
+                    raise LessonError(
+                        lesson.path,
+                        cell.line,
+                        f"{name} is defined by {cell.exercise!r} and by {owners[name]!r}",
+                        "later units have both in one module: choose another name",
+                    )
+            code.pop(cell.exercise, None)  # its place is where it was taught last
+            code[cell.exercise] = source
             for name in names.used(source) & set(imports):
-                statements[name] = imports[name]
-    head = '"""Reference solutions of the units before this one. Built from solutions/."""\n'
+                if not imports[name].startswith("from previously "):  # it is in `code` already
+                    statements[name] = imports[name]
+    head = '"""Reference solutions of the units before this one. Built from solutions/."""\n\n'
     imported = "\n".join(sorted(set(statements.values())))
-    return (
-        head + "\n" + imported + "\n\n\n" + "\n\n\n".join(c.strip() for c in code.values()) + "\n"
-    )
+    return "\n\n\n".join(filter(None, [head + imported, *_in_order(list(code.values()))])) + "\n"
+
+
+def _in_order(sources: list[str]) -> list[str]:
+    """Return `sources` with those first that others need while they are being defined.
+
+    A class that is taught anew moves down, and must still stand above its subclasses.
+    """
+    waiting = [source.strip() for source in sources]
+    placed: list[str] = []
+    while waiting:
+        missing = [names.bound(source) for source in waiting]
+        for i, source in enumerate(waiting):
+            others = set[str]().union(*missing[:i], *missing[i + 1 :])
+            if not (names.used_at_once(source) & others):
+                break
+        else:
+            i = 0  # they need each other: Python will say so
+        placed.append(waiting.pop(i))
+    return placed
 
 
 def _without_markers(source: str) -> str:
@@ -243,8 +274,12 @@ def _variant(
     name = keywords.get("name")
     if not isinstance(name, str) or not name:
         raise LessonError(path, line, "a variant needs a name", 'name="flips_kernel"')
+    keys = {"name", "fails"} if kind == "misconception" else {"name"}
+    for key in keywords:
+        if key not in keys:
+            raise LessonError(path, line, f"unknown {key!r}.{nearest(str(key), keys)}")
     wanted = 2 if kind == "misconception" else 1
-    if len(arguments) != wanted:
+    if len(arguments) != wanted or not all(isinstance(a, str) and a for a in arguments):
         raise LessonError(path, line, "a misconception needs a hint, an alternative has none")
     tests = {cell.name: cell for cell in lesson.of(Role.TESTS)}
     fails: tuple[str, ...] = ()

@@ -121,4 +121,5 @@ def _notebook(lesson: Lesson, assignment: Assignment, answers: dict[str, str]) -
         name = grade_id(cell)
         if cell.metadata.get("nbgrader", {}).get("solution"):
             cell.source = (answers | written)[name]
-    return nbformat.writes(notebook).encode()
+    text: str = nbformat.writes(notebook)
+    return text.encode()

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import zmq
+from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
 START_SECONDS = 90.0  # a cold start of a kernel on a loaded machine
+MAX_MESSAGE = 32_000_000  # bytes: a larger message is not even received
+MAX_ERROR = 2_000  # characters of an error that are kept
 
 # A student's program has no business with these, and some would tell it that it is being graded.
 HIDDEN_PREFIXES = ("NBGRADER_", "PAPERMILL_", "PYTEST_")
@@ -53,11 +57,23 @@ class Proof(StrEnum):
     NOT_RUN = "not run"
 
 
+class JudgedManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client is Any to mypy
+    """jupyter_client's, whose clients do not take messages of any size into memory."""
+
+    def client(self, **options: Any) -> Any:
+        """Return a client; libzmq breaks a connection over which too large a message comes."""
+        client = super().client(**options)
+        client.context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        return client
+
+
 class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no types
     """nbclient, but a cell's end is a proof and never an exception."""
 
     def __init__(self, notebook: NotebookNode, limits: Limits, **options: Any) -> None:
-        super().__init__(notebook, record_timing=False, **options)
+        super().__init__(
+            notebook, record_timing=False, kernel_manager_class=JudgedManager, **options
+        )
         self.limits = limits
         self._bytes = 0  # of output of the current cell
         self._dead = False
@@ -110,12 +126,21 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             if reply.done():
                 # The last words may still be on their way on the other channel.
                 await asyncio.wait({output}, timeout=GRACE)
+                if not output.done():
+                    await self._listen_anew()
                 return self._read(reply.result(), limit)
             return await self._give_up(limit)
         finally:
             for task in (output, reply):
                 task.cancel()
             await asyncio.gather(output, reply, return_exceptions=True)
+
+    async def _listen_anew(self) -> None:
+        """Open the output's connection again, which too large a message has broken."""
+        self.kc.iopub_channel.stop()
+        self.kc._iopub_channel = None  # the next look at iopub_channel makes a new one
+        self.kc.iopub_channel.start()
+        await asyncio.sleep(0.3)  # what comes before it is connected is lost
 
     async def _wait(
         self, reply: asyncio.Future[Any], output: asyncio.Future[Any], seconds: float
@@ -145,9 +170,13 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
 
     async def _reply(self, request: str) -> dict[str, Any]:
         while True:
-            message = await self.kc.get_shell_msg(timeout=None)
-            if message["parent_header"].get("msg_id") == request:
-                return dict(message["content"])
+            try:
+                message = await self.kc.get_shell_msg(timeout=None)
+                if message["parent_header"].get("msg_id") == request:
+                    return dict(message["content"])
+            except Exception as error:  # a message that a student forged: not worth a crash
+                log.info("reply dropped: %s", error)
+                await asyncio.sleep(0.01)
 
     def _read(self, reply: dict[str, Any], limit: Proof | None) -> tuple[Proof, str]:
         if limit is Proof.TIME:
@@ -157,7 +186,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         if reply.get("status") == "ok":
             return Proof.OK, ""
         name, value = str(reply.get("ename", "error")), str(reply.get("evalue", ""))
-        return Proof.ERROR, f"{name}: {value}" if value else name
+        error = f"{name}: {value}" if value else name
+        return Proof.ERROR, error if len(error) <= MAX_ERROR else f"{error[:MAX_ERROR]} ..."
 
     async def _give_up(self, limit: Proof | None = None) -> tuple[Proof, str]:
         """The kernel is dead or will not be reached any more: end it, and say which."""
@@ -173,27 +203,28 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
 
     async def _async_poll_output_msg(self, request: str, cell: NotebookNode, index: int) -> None:
         while True:
-            message = await self.kc.get_iopub_msg(timeout=None)
-            if message["parent_header"].get("msg_id") != request:
-                continue
-            self._bytes += _size(message)
-            idle = message["content"].get("execution_state") == "idle"
-            if self._bytes > self.limits.output_bytes and not idle:
-                continue  # dropped: the grader's memory stays flat
             try:
+                message = await self.kc.get_iopub_msg(timeout=None)
+                if message["parent_header"].get("msg_id") != request:
+                    continue
+                self._bytes += _size(message)
+                idle = message["content"].get("execution_state") == "idle"
+                if self._bytes > self.limits.output_bytes and not idle:
+                    continue  # dropped: the grader's memory stays flat
                 self.process_message(message, cell, index)
             except CellExecutionComplete:
                 return
             except Exception as error:  # a message that a student forged: not worth a crash
                 log.info("message dropped: %s", error)
+                await asyncio.sleep(0.01)
 
 
 def _size(message: dict[str, Any]) -> int:
-    content = message["content"]
-    data = content.get("data", {})
-    return len(str(content.get("text", ""))) + sum(
-        len(value) if isinstance(value, str | bytes) else len(repr(value))
-        for value in (data.values() if isinstance(data, dict) else ())
+    if message["msg_type"] == "execute_input":
+        return 0  # the cell's own text, sent back
+    return sum(
+        len(value) if isinstance(value, str) else len(repr(value))
+        for value in message["content"].values()
     )
 
 
@@ -210,7 +241,9 @@ def kernel_environment(extra: dict[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(HIDDEN_PREFIXES) and name not in HIDDEN_VARIABLES
     }
-    return kept | {"PYTHONHASHSEED": "0"} | extra
+    # One thread a kernel: as many kernels run side by side as there are cores.
+    fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | fixed | extra
 
 
 def kernel_name(notebook: NotebookNode) -> str:

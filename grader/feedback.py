@@ -1,114 +1,169 @@
-"""Graded -> one HTML page per notebook: nbgrader's feedback template, sanitised.
+"""Graded -> one HTML page per notebook: what became of each test at the top, the work below.
 
 A page shows the student's work, the visible tests and what went wrong; it never shows hidden
-tests, nor a traceback that quotes them.
+tests, nor anything that quotes them. It carries its pictures, runs no scripts and fetches nothing.
+
+`FeedbackExporter` makes the same page for ``nbgrader generate_feedback`` and formgrader's button,
+with what a person has decided and written meanwhile.
 """
 
 from __future__ import annotations
 
-import warnings
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
-import nbgrader
-from nbconvert import HTMLExporter
+from nbconvert.exporters import Exporter
 from nbformat import NotebookNode
-from traitlets.config import Config
+from nbgrader.utils import is_grade, is_solution, is_task
 
+from grader import markup
 from grader.clean import grade_id
-from grader.model import Assignment, CellResult, Graded, GradedNotebook, Verdict
-
-WORDS = {
-    Verdict.PASSED: "Passed.",
-    Verdict.FAILED: "Failed.",
-    Verdict.NOT_RUN: "Not run.",
-    Verdict.BROKEN: "The test is at fault, not you; your teacher has been told.",
-    Verdict.MANUAL: "Your teacher will read this.",
-}
+from grader.lesson import BEGIN_HIDDEN, END_HIDDEN
+from grader.model import RECORD, Assignment, CellResult, Graded, Verdict
+from grader.page import Work, render
+from grader.wording import NO_RESPONSE, Marks
 
 
-def pages(assignment: Assignment, graded: Graded) -> dict[str, str]:
-    """Return {notebook name: HTML page} for a graded submission."""
+def pages(
+    assignment: Assignment, graded: Graded, marks: Mapping[str, Marks] | None = None
+) -> dict[str, str]:
+    """Return {notebook name: HTML page} for a graded submission.
+
+    Args:
+        marks: {notebook name: what the gradebook knows}; by default what the tests gave.
+    """
+    pictures = _pictures((*graded.files, *assignment.files))
     released = {notebook.name: notebook.released for notebook in assignment.notebooks}
-    exporter = _exporter()
-    return {
-        notebook.name: _page(exporter, notebook, released[notebook.name], graded)
-        for notebook in graded.notebooks
-    }
-
-
-def _page(exporter: HTMLExporter, graded: GradedNotebook, released: str, submission: Graded) -> str:
-    notebook = nbformat.reads(graded.executed, as_version=4)
-    visible = {
-        grade_id(cell): cell.source
-        for cell in nbformat.reads(released, as_version=4).cells
-        if grade_id(cell)
-    }
-    results = {cell.grade_id: cell for cell in graded.cells}
-    for cell in notebook.cells:
-        name = grade_id(cell)
-        if not name:
-            continue
-        if name in results:
-            _mark(cell, results[name], hidden=visible.get(name) != cell.source)
-            if not cell.metadata.nbgrader.solution and name in visible:
-                cell.source = visible[name]
-        elif name in graded.unanswered:
-            cell.metadata.nbgrader["comment"] = "No response."
-    if submission.notes:
-        text = "\n".join(f"- {note.splitlines()[0]}" for note in submission.notes)
-        notebook.cells.insert(
-            0, nbformat.v4.new_markdown_cell(f"**About your file**\n\n{text}", id="about-your-file")
+    made = {}
+    for notebook in graded.notebooks:
+        work = Work(
+            notebook=nbformat.reads(notebook.executed, as_version=4),
+            name=notebook.name,
+            unit=graded.unit,
+            student=graded.student,
+            results=notebook.cells,
+            marks=(marks or {}).get(notebook.name)
+            or Marks(comments=dict.fromkeys(notebook.unanswered, NO_RESPONSE)),
+            visible=_sources(nbformat.reads(released[notebook.name], as_version=4)),
+            pictures=pictures,
+            notes=graded.notes,
         )
-    score = sum(cell.points or 0.0 for cell in graded.cells)
-    resources = {
-        "nbgrader": {
-            "notebook": graded.name,
-            "assignment": submission.unit,
-            "student": submission.student,
-            "score": score,
-            "max_score": sum(cell.max_points for cell in graded.cells),
-            "late_penalty": 0,
-        }
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nbconvert warns of pictures without alternative text
-        html, _ = exporter.from_notebook_node(notebook, resources)
-    return str(html)
+        made[notebook.name] = render(work)
+    return made
 
 
-def _mark(cell: NotebookNode, result: CellResult, hidden: bool) -> None:
-    role = cell.metadata.nbgrader
-    role["score"] = result.points or 0.0
-    role["points"] = result.max_points
-    text = WORDS[result.verdict]
-    if result.message:
-        text = f"{text} {result.message}"
-    role["comment"] = text
-    if cell.cell_type != "code" or role.get("solution"):
-        return
-    # Tracebacks quote the lines around an error: of a test with hidden parts only the message is
-    # shown.
-    cell.outputs = [
-        _short(output, result) if output.output_type == "error" and hidden else output
-        for output in cell.outputs
+class FeedbackExporter(Exporter):  # type: ignore[misc]  # nbconvert ships no types
+    """The same page from an executed notebook in ``autograded/``, by nbgrader's own command.
+
+    nbgrader's preprocessors have put the gradebook's marks and comments into the cells.
+    """
+
+    file_extension = ".html"
+    output_mimetype = "text/html"
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: Any = None, **kw: Any
+    ) -> tuple[str, Any]:
+        """Return the page and nbconvert's resources."""
+        notebook, resources = super().from_notebook_node(nb, resources, **kw)
+        names = resources["nbgrader"]
+        folder = Path(resources.get("metadata", {}).get("path", ""))
+        record = _record(folder)
+        work = Work(
+            notebook=notebook,
+            name=names["notebook"],
+            unit=names["assignment"],
+            student=names["student"],
+            results=_results(notebook, names["notebook"], record),
+            marks=_marks(notebook, names.get("late_penalty") or 0.0),
+            visible=_visible(notebook, folder, names["assignment"], names["notebook"]),
+            pictures=_pictures(_files(folder)),
+            notes=tuple(record.get("notes", ())),
+        )
+        return render(work), resources
+
+
+def _sources(notebook: NotebookNode) -> dict[str, str]:
+    return {grade_id(cell): cell.source for cell in notebook.cells if grade_id(cell)}
+
+
+def _pictures(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    found = {name: markup.picture(name, content) for name, content in files}
+    return {name: data for name, data in found.items() if data}
+
+
+# ---- by nbgrader's own command --------------------------------------------------------------
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _results(notebook: NotebookNode, name: str, record: dict[str, Any]) -> tuple[CellResult, ...]:
+    told = {cell["grade_id"]: cell for cell in record.get("cells", ()) if cell["notebook"] == name}
+    found = []
+    for cell in notebook.cells:
+        if not (is_grade(cell) or is_task(cell)):
+            continue
+        role = cell.metadata.nbgrader
+        score, maximum = float(role.get("score") or 0.0), float(role.get("points") or 0.0)
+        verdict = Verdict.PASSED if score >= maximum else Verdict.FAILED
+        if is_solution(cell) or is_task(cell):
+            verdict = Verdict.MANUAL
+        mine = told.get(role.grade_id, {})
+        points = mine.get("points", score)
+        verdict = Verdict(mine.get("verdict", verdict))
+        found.append(
+            CellResult(
+                name, role.grade_id, points, maximum, verdict, message=mine.get("message", "")
+            )
+        )
+    return tuple(found)
+
+
+def _marks(notebook: NotebookNode, penalty: float) -> Marks:
+    points, comments, waiting = {}, {}, set()
+    for cell in notebook.cells:
+        role = cell.metadata.get("nbgrader", {})
+        if role.get("comment"):
+            comments[role.grade_id] = str(role.comment)
+        if "score" in role:
+            points[role.grade_id] = float(role.score or 0.0)
+            if (is_solution(cell) or is_task(cell)) and not role.score and not role.get("comment"):
+                waiting.add(role.grade_id)
+    return Marks(points, frozenset(waiting), comments, penalty)
+
+
+def _visible(notebook: NotebookNode, folder: Path, unit: str, name: str) -> dict[str, str]:
+    """Return the text of the cells as students were given it."""
+    released = folder.resolve().parents[2] / "release" / unit / f"{name}.ipynb"
+    if released.is_file():
+        return _sources(nbformat.read(released, as_version=4))
+    return {cell: _without_hidden(source) for cell, source in _sources(notebook).items()}
+
+
+def _without_hidden(source: str) -> str:
+    kept, inside = [], False
+    for line in source.splitlines():
+        if BEGIN_HIDDEN in line:
+            inside = True
+        elif END_HIDDEN in line:
+            inside = False
+        elif not inside:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _files(folder: Path) -> list[tuple[str, bytes]]:
+    return [
+        (str(path.relative_to(folder)), path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in markup.TYPES and path.is_file() and not path.is_symlink()
     ]
-
-
-def _short(output: NotebookNode, result: CellResult) -> NotebookNode:
-    return nbformat.v4.new_output(
-        "error", ename=output.ename, evalue="", traceback=[result.message or output.ename]
-    )
-
-
-def _exporter() -> HTMLExporter:
-    templates = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader" / "templates"
-    config = Config()
-    config.HTMLExporter.template_name = "feedback"
-    config.HTMLExporter.extra_template_basedirs = [str(templates)]
-    config.HTMLExporter.sanitize_html = True
-    static = templates.parent / "static" / "node_modules" / "bootstrap" / "dist" / "css"
-    config.HTMLExporter.extra_template_paths = [str(static)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return HTMLExporter(config=config)

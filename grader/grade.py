@@ -6,9 +6,13 @@ found goes out as values, so that it runs the same here, in a test and on anothe
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import tempfile
 import time
 import traceback
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -33,6 +37,7 @@ from grader.model import (
 
 MAX_WRITTEN = 1_000_000  # bytes of one file that a notebook may leave behind
 MAX_WRITTEN_FILES = 20
+MAX_DEPTH = 5  # folders within folders that are looked into
 
 
 def grade(assignment: Assignment, submission: Submission) -> Graded:
@@ -43,8 +48,7 @@ def grade(assignment: Assignment, submission: Submission) -> Graded:
     graded: list[GradedNotebook] = []
     read = 0
     written: tuple[tuple[str, bytes], ...] = ()
-    with tempfile.TemporaryDirectory(prefix="run-") as name:
-        folder = Path(name)
+    with _folder_of_its_own() as folder:
         for path, content in assignment.files:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +85,13 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
     Raises:
         SubmissionError: it is not a notebook.
     """
-    clean.read(path.read_bytes())
-    notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    content = path.read_bytes()
+    clean.read(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nbformat on missing ids
+        notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
+    for cell in notebook.cells:
+        cell.setdefault("metadata", nbformat.from_dict({}))
     notebook = engine.run(notebook, path.parent, limits, {})
     return score.results(path.stem, notebook)
 
@@ -109,6 +118,9 @@ def _run(
     assignment: Assignment, source: SourceNotebook, notebook: NotebookNode, folder: Path
 ) -> GradedNotebook:
     if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
+        for cell in notebook.cells:
+            cell.metadata.setdefault("tags", [])
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
     notebook = engine.run(notebook, folder, assignment.limits, dict(assignment.environment))
     return GradedNotebook(
@@ -141,12 +153,29 @@ def _status(read: int, graded: list[GradedNotebook]) -> Status:
 def _written(folder: Path, given: set[str]) -> tuple[tuple[str, bytes], ...]:
     """Return small files that the notebooks left behind; links and large files stay away."""
     found: list[tuple[str, bytes]] = []
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.is_symlink() or not path.is_file() or name in given:
-            continue
-        if any(part.startswith((".", "__pycache__")) for part in Path(name).parts):
-            continue
-        if path.stat().st_size <= MAX_WRITTEN and len(found) < MAX_WRITTEN_FILES:
-            found.append((name, path.read_bytes()))
+    folders = [folder]
+    while folders:
+        here = folders.pop(0)
+        # Something of the student's may still be at work in there, or have removed it all.
+        with contextlib.suppress(OSError):
+            for path in sorted(here.iterdir()):
+                name = path.relative_to(folder)
+                if path.is_symlink() or path.name.startswith((".", "__pycache__")):
+                    continue
+                if path.is_dir() and len(name.parts) < MAX_DEPTH:
+                    folders.append(path)
+                if not path.is_file() or str(name) in given or len(found) >= MAX_WRITTEN_FILES:
+                    continue
+                if path.stat().st_size <= MAX_WRITTEN:
+                    found.append((str(name), path.read_bytes()))
     return tuple(found)
+
+
+@contextlib.contextmanager
+def _folder_of_its_own() -> Iterator[Path]:
+    """Make a folder to run in, and remove it however deep it has become."""
+    folder = Path(tempfile.mkdtemp(prefix="run-"))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["rm", "-rf", "--", folder], check=False, stderr=subprocess.DEVNULL)

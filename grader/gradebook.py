@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import warnings
 from pathlib import Path
@@ -10,11 +12,13 @@ import nbformat
 from nbgrader.api import Gradebook as Database
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import is_solution, is_task, parse_utc
+from sqlalchemy.exc import SAWarning
 
 from grader import feedback
 from grader.classroom import Classroom
 from grader.clean import grade_id
-from grader.model import Assignment, Graded, GradedNotebook
+from grader.model import RECORD, Assignment, Graded, GradedNotebook
+from grader.wording import Marks
 
 
 class Gradebook:
@@ -29,14 +33,18 @@ class Gradebook:
         """Write every mark of `graded`, so that none of an older attempt survives."""
         folder = self.classroom.submitted(graded.student, graded.unit)
         timestamp = _timestamp(folder)
-        with Database(self.url, "cnn-course") as database:
+        with warnings.catch_warnings(), Database(self.url, "cnn-course") as database:
+            # nbgrader links its rows before it adds them; SQLAlchemy mentions each one.
+            warnings.simplefilter("ignore", SAWarning)
             database.update_or_create_student(graded.student)
             database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
             for notebook in graded.notebooks:
                 _store_notebook(database, graded, notebook)
             database.db.commit()
         self._penalties(graded)
-        self._write(assignment, graded)
+        with Database(self.url, "cnn-course") as database:
+            marks = _marks(database, graded)
+        self._write(assignment, graded, marks)
 
     def _penalties(self, graded: Graded) -> None:
         """Let nbgrader's late-submission plugin, as the class configured it, set its penalty."""
@@ -52,23 +60,32 @@ class Gradebook:
             }
             plugin.preprocess(nbformat.v4.new_notebook(), {"nbgrader": names})
 
-    def _write(self, assignment: Assignment, graded: Graded) -> None:
+    def _write(self, assignment: Assignment, graded: Graded, marks: dict[str, Marks]) -> None:
         target = self.classroom.autograded(graded.student, graded.unit)
         shutil.rmtree(target, ignore_errors=True)
-        for name, content in (*assignment.files, *graded.files):
-            path = target / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        ours = {RECORD, "timestamp.txt", *(f"{n.name}.ipynb" for n in graded.notebooks)}
         target.mkdir(parents=True, exist_ok=True)
+        for name, content in assignment.files:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(content)
+        for name, content in graded.files:
+            if Path(name).parts[0] in ours:
+                continue  # a notebook wrote a file, or made a folder, of a name that we need
+            with contextlib.suppress(OSError):  # or one that is a folder of ours, or too long
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (target / name).write_bytes(content)
         for notebook in graded.notebooks:
             (target / f"{notebook.name}.ipynb").write_text(notebook.executed, encoding="utf-8")
+        record = json.dumps(graded.to_dict(), indent=1)
+        path = self.classroom.record(graded.student, graded.unit)
+        path.write_text(record + "\n", encoding="utf-8")
         stamp = self.classroom.submitted(graded.student, graded.unit) / "timestamp.txt"
         if stamp.is_file() and not stamp.is_symlink():
             shutil.copy(stamp, target)
         pages = self.classroom.feedback(graded.student, graded.unit)
         shutil.rmtree(pages, ignore_errors=True)
         pages.mkdir(parents=True)
-        for name, html in feedback.pages(assignment, graded).items():
+        for name, html in feedback.pages(assignment, graded, marks).items():
             (pages / f"{name}.html").write_text(html, encoding="utf-8")
 
 
@@ -84,6 +101,20 @@ def _store_notebook(database: Database, graded: Graded, notebook: GradedNotebook
             silent = grade_id(cell) in notebook.unanswered
             comment = database.find_comment(grade_id(cell), *place)
             comment.auto_comment = "No response." if silent else None
+
+
+def _marks(database: Database, graded: Graded) -> dict[str, Marks]:
+    """Return what counts: people's marks and comments of an earlier attempt hold until changed."""
+    marks = {}
+    for notebook in graded.notebooks:
+        stored = database.find_submission_notebook(notebook.name, graded.unit, graded.student)
+        marks[notebook.name] = Marks(
+            points={grade.name: float(grade.score) for grade in stored.grades},
+            waiting=frozenset(grade.name for grade in stored.grades if grade.needs_manual_grade),
+            comments={c.name: c.comment for c in stored.comments if c.comment},
+            penalty=float(stored.late_submission_penalty or 0.0),
+        )
+    return marks
 
 
 def _timestamp(folder: Path) -> object:

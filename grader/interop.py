@@ -6,6 +6,7 @@ commands (autograde, generate_feedback, export, formgrader) work there.
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ configure(c)
 def configure(c: Any) -> None:
     """Set what the course needs in nbgrader's configuration object `c`.
 
-    Cells are executed by our engine (every cell, past errors, with limits), feedback is
-    sanitised, and the database exists before nbgrader asks a program on PATH to make it.
+    Cells are executed by our engine (every cell, past errors, with limits), feedback pages are
+    ours, and the database exists before nbgrader asks a program on PATH to make it.
     """
     c.CourseDirectory.course_id = "cnn-course"
     c.Autograde.autograde_preprocessors = [
@@ -38,7 +39,7 @@ def configure(c: Any) -> None:
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
-    c.HTMLExporter.sanitize_html = True
+    c.GenerateFeedback.exporter_class = "grader.feedback.FeedbackExporter"
     if Path("source").is_dir():  # a class folder, and not a clone of the course
         ensure_database(f"sqlite:///{Path.cwd() / 'gradebook.db'}")
 
@@ -130,14 +131,22 @@ def generate_assignment(config: Config, unit: str, *, database: str | None) -> N
         api = NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
         result = api.generate_assignment(unit, force=True, create=True)
     if not result["success"]:
-        lines = [
-            line for line in (result.get("log") or "").splitlines() if line and "INFO" not in line
-        ]
-        errors = [line for line in lines if "ERROR" in line]
-        raise AssignmentError(
-            f"nbgrader cannot make an assignment of {unit}:\n"
-            + "\n".join((errors or lines)[-12:] or [str(result.get("error"))[-1500:]])
-        )
+        reason = _reason(result.get("log") or "") or str(result.get("error"))[-1500:]
+        raise AssignmentError(f"nbgrader cannot make an assignment of {unit}:\n{reason}")
+
+
+def _reason(log: str) -> str:
+    """Return why nbgrader failed: the last lines of tracebacks, or else its error messages."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    raised = [line.strip() for line in lines if re.match(r"\s+[\w.]*(Error|Exception): ", line)]
+    messages: list[str] = []
+    is_error = False
+    for line in lines:
+        level = re.match(r"\[(\w+)\] ", line)
+        is_error = level[1] in ("ERROR", "CRITICAL") if level else is_error
+        if is_error:
+            messages.append(line)
+    return "\n".join((raised or messages)[-12:])
 
 
 def source_cells(database: str, unit: str) -> dict[tuple[str, str], str]:

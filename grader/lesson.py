@@ -7,7 +7,9 @@ authors in docs/authoring.md.
 from __future__ import annotations
 
 import ast
+import math
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +25,29 @@ BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 CELL_KEYS = {"exercise", "tests", "part", "points", "manual", "locked", "figure", "tags"}
-HEADER_KEYS = {"title", "minutes", "prerequisites", "limits", "gpu"}
 LIMIT_KEYS = set(Limits.__dataclass_fields__)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
+MARKERS = "# %% or # %% [markdown]"
+LONGEST = 64  # characters of a cell's id, says nbformat
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a positive number, which True and NaN are not."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf  # type: ignore[operator]
+
+
+# What may stand in the header: {key: (is its value right?, what it must be)}
+HEADER_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "title": (lambda value: isinstance(value, str) and bool(value), "a text"),
+    "minutes": (lambda value: isinstance(value, int) and _is_number(value), "a whole number"),
+    "prerequisites": (
+        lambda value: isinstance(value, list) and all(isinstance(unit, str) for unit in value),
+        "a list of units: [01-neurons]",
+    ),
+    "limits": (lambda value: isinstance(value, dict), "one line for each limit below it"),
+    "gpu": (lambda value: isinstance(value, bool), "true or false"),
+}
 
 
 class Role(StrEnum):
@@ -126,56 +148,85 @@ def _header(path: Path, text: str) -> dict[str, Any]:
         raise LessonError(path, 1, "no header", "start the file with # ---, YAML, # ---")
     block = "\n".join(line[2:] for line in lines[1 : fences[1]])
     try:
-        header = ((yaml.safe_load(block) or {}).get("jupyter") or {}).get("lesson")
+        header = yaml.safe_load(block)
+        places = dict(_places(yaml.compose(block)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = (mark.line if mark else 0) + 2
+        line = min((mark.line if mark else 0) + 2, fences[1])
         raise LessonError(path, line, "the header is not YAML", str(error)) from None
+    for name in ("jupyter", "lesson"):
+        header = header.get(name) if isinstance(header, dict) else None
     if not isinstance(header, dict):
         raise LessonError(path, 1, "no lesson in the header", "add jupyter: lesson: title: ...")
-    for key in header:
-        if key not in HEADER_KEYS:
-            raise LessonError(
-                path,
-                _find(lines, f"{key}:"),
-                f"unknown key {key!r} in the header.{nearest(key, HEADER_KEYS)}",
-                f"known: {', '.join(sorted(HEADER_KEYS))}",
-            )
-    for key, kind in (("title", str), ("minutes", int)):
-        if not isinstance(header.get(key), kind) or not header[key]:
-            raise LessonError(
-                path,
-                _find(lines, f"{key}:"),
-                f"the header needs {key}",
-                f"{key}: a {kind.__name__}",
-            )
-    for key, value in (header.get("limits") or {}).items():
-        if key not in LIMIT_KEYS or not isinstance(value, int | float) or value <= 0:
-            raise LessonError(
-                path,
-                _find(lines, f"{key}:"),
-                f"limits: {key}: {value!r} is not a limit.{nearest(key, LIMIT_KEYS)}",
-                f"positive numbers for {', '.join(sorted(LIMIT_KEYS))}",
-            )
+    _check_header(path, header, places)
     return header
 
 
-def _find(lines: list[str], text: str) -> int:
-    return next((i for i, line in enumerate(lines, 1) if text in line), 1)
+def _places(node: yaml.Node | None, above: tuple[str, ...] = ()) -> Iterator[tuple[Any, int]]:
+    """Yield (path of keys, its line in the lesson's file) for every key of the header."""
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        here = (*above, str(key.value))
+        yield here, key.start_mark.line + 2
+        yield from _places(value, here)
+
+
+def _check_header(path: Path, header: dict[Any, Any], places: dict[Any, int]) -> None:
+    top = ("jupyter", "lesson")
+    for key, value in header.items():
+        line = places.get((*top, str(key)), 1)
+        if key not in HEADER_KEYS:
+            raise LessonError(
+                path,
+                line,
+                f"unknown key {key!r} in the header.{nearest(str(key), HEADER_KEYS)}",
+                f"known: {', '.join(sorted(HEADER_KEYS))}",
+            )
+        is_right, kind = HEADER_KEYS[key]
+        if not is_right(value):
+            raise LessonError(path, line, f"{key}: {value!r} in the header", f"{key}: {kind}")
+    for key in ("title", "minutes"):
+        if key not in header:
+            raise LessonError(
+                path, places[top], f"the header needs {key}", f"{key}: {HEADER_KEYS[key][1]}"
+            )
+    for key, value in (header.get("limits") or {}).items():
+        if key not in LIMIT_KEYS or not _is_number(value):
+            raise LessonError(
+                path,
+                places.get((*top, "limits", str(key)), 1),
+                f"limits: {key}: {value!r} is not a limit." + nearest(str(key), LIMIT_KEYS - {key}),
+                f"positive numbers for {', '.join(sorted(LIMIT_KEYS))}",
+            )
 
 
 # ---- cells ----------------------------------------------------------------------------------
 
 
 def _cells(path: Path, text: str) -> list[Cell]:
-    markers = [i for i, line in enumerate(text.splitlines(), 1) if re.match(r"# ?%%( |$)", line)]
-    notebook = jupytext.reads(text, fmt="py:percent")
+    lines = text.splitlines()
+    markers = [i for i, line in enumerate(lines, 1) if re.match(r"# ?%%", line)]
+    for i in markers:
+        if not re.match(r"# ?%%( |$)", lines[i - 1]):
+            raise LessonError(path, i, "not a cell marker", f"{MARKERS}; lessons use no magics")
+    try:
+        notebook = jupytext.reads(text, fmt="py:percent")
+    except Exception as error:  # jupytext and nbformat raise what they like
+        line = next((i for i in markers if _is_refused(lines[i - 1])), 1)
+        raise LessonError(path, line, "not a cell", str(error).splitlines()[0]) from None
     if len(notebook.cells) != len(markers):
+        header = [i for i, line in enumerate(lines, 1) if line.strip() == "# ---"][1]
+        above = lines[header : markers[0] - 1 if markers else None]
+        outside = [header + i for i, line in enumerate(above, 1) if line.strip()]
+        inside = [
+            line
+            for cell, line in zip(notebook.cells, markers[1:], strict=False)
+            if lines[line - 1] in cell.source.splitlines()
+        ]
         raise LessonError(
             path,
-            markers[0] if markers else 1,
-            "text outside of a cell",
-            "every cell starts with a line # %% or # %% [markdown]",
+            (outside or inside or [1])[0],
+            "text outside of a cell" if outside else "a cell marker inside of a string",
+            f"every cell starts with a line {MARKERS}",
         )
     return [
         _cell(path, line, cell.cell_type, cell.source, dict(cell.metadata))
@@ -183,9 +234,19 @@ def _cells(path: Path, text: str) -> list[Cell]:
     ]
 
 
+def _is_refused(marker: str) -> bool:
+    try:
+        jupytext.reads(f"{marker}\n1\n", fmt="py:percent")
+    except Exception:  # whatever it is, the whole lesson has raised it before
+        return True
+    return False
+
+
 def _cell(path: Path, line: int, kind: str, source: str, keys: dict[str, Any]) -> Cell:
     keys.pop("lines_to_next_cell", None)  # jupytext's note on blank lines
-    for key in keys:
+    for key, value in keys.items():
+        if key == "incorrectly_encoded_metadata":  # jupytext's name for what it cannot read
+            raise LessonError(path, line, f"not keys: {value}", 'name="text" or name=number')
         if key not in CELL_KEYS:
             raise LessonError(
                 path,
@@ -193,6 +254,8 @@ def _cell(path: Path, line: int, kind: str, source: str, keys: dict[str, Any]) -
                 f"unknown key {key!r}.{nearest(key, CELL_KEYS)}",
                 f"known: {', '.join(sorted(CELL_KEYS))}",
             )
+    if kind not in ("code", "markdown"):
+        raise LessonError(path, line, f"a {kind} cell", MARKERS)
     roles = [key for key in ("exercise", "tests", "manual", "locked") if keys.get(key)]
     if len(roles) > 1:
         raise LessonError(path, line, f"{' and '.join(roles)} in one cell", "split the cell")
@@ -216,16 +279,29 @@ def _cell(path: Path, line: int, kind: str, source: str, keys: dict[str, Any]) -
     )
     _check_regions(path, cell)
     if not markdown:
-        try:
-            ast.parse(source)
-        except SyntaxError as error:
-            raise LessonError(
-                path,
-                line + (error.lineno or 1),
-                f"not Python: {error.msg}",
-                "lessons use no magics",
-            ) from None
+        _check_python(path, cell)
     return cell
+
+
+def _check_python(path: Path, cell: Cell) -> None:
+    try:
+        compile(cell.source, str(path), "exec", dont_inherit=True)
+        body = ast.parse(cell.source).body
+    except SyntaxError as error:
+        raise LessonError(
+            path,
+            cell.line + (error.lineno or 1),
+            f"not Python: {error.msg}",
+            "lessons use no magics",
+        ) from None
+    last = body[-1] if body and cell.role is Role.TESTS else None
+    if isinstance(last, ast.Expr) and not isinstance(last.value, ast.Call):
+        raise LessonError(
+            path,
+            cell.line + last.lineno,
+            "a test cell ends in a value, and nbgrader pays a number as partial credit",
+            f"assert {ast.unparse(last)}",
+        )
 
 
 def _name(path: Path, line: int, role: Role, source: str, keys: dict[str, Any]) -> str:
@@ -239,15 +315,18 @@ def _name(path: Path, line: int, role: Role, source: str, keys: dict[str, Any]) 
             raise LessonError(
                 path, line, f"{value!r} is not a name", "letters, digits and _, at most 41"
             )
-    return f"{given}-{keys.get('part', 'tests')}" if role is Role.TESTS else str(given)
+    name = f"{given}-{keys.get('part', 'tests')}" if role is Role.TESTS else str(given)
+    if len(name) > LONGEST:
+        raise LessonError(path, line, f"{name!r} is too long", f"at most {LONGEST} characters")
+    return name
 
 
 def _points(path: Path, line: int, role: Role, keys: dict[str, Any]) -> float:
     points = keys.get("points")
     if role in (Role.TESTS, Role.MANUAL):
-        if isinstance(points, bool) or not isinstance(points, int | float) or points <= 0:
+        if not _is_number(points):
             raise LessonError(path, line, "points missing", "a positive number: points=2")
-        return float(points)
+        return float(points)  # type: ignore[arg-type]
     if points is not None:
         raise LessonError(
             path, line, f"points on a {role} cell", "points belong to tests and manual cells"
@@ -360,12 +439,13 @@ def _check_scopes(lesson: Lesson) -> None:
     from grader import names  # kept apart: it is all about Python's scopes, nothing about lessons
 
     code = [cell for cell in lesson.cells if not cell.markdown]
+    used = [names.used(cell.source) for cell in code]
     for index, cell in enumerate(code):
         if cell.role is not Role.TESTS:
             continue
         leaves = names.bound(cell.source)
-        for later in code[index + 1 :]:
-            leaked = leaves & names.used(later.source)
+        for later, needs in zip(code[index + 1 :], used[index + 1 :], strict=True):
+            leaked = leaves & needs
             if leaked:
                 raise LessonError(
                     lesson.path,
@@ -377,7 +457,10 @@ def _check_scopes(lesson: Lesson) -> None:
     known = set[str]()
     exercises = set[str]()
     for cell in code:
-        known |= names.imported(cell.source)
+        if cell.role is not Role.TESTS:
+            # Another name for what `previously` gives would be unknown where it is exported to.
+            imports = names.imports(cell.source).items()
+            known |= {n for n, text in imports if not re.match("from previously .* as ", text)}
         if cell.role is Role.EXERCISE:
             exercises |= names.bound(cell.source)
     for cell in lesson.of(Role.EXERCISE):

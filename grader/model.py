@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+RECORD = "graded.json"  # the file that keeps `Graded.to_dict`, beside the executed notebooks
+
 
 class Verdict(StrEnum):
     """What became of one graded cell."""
@@ -96,6 +98,7 @@ class CellResult:
         seconds: wall clock that the cell ran.
         message: why it failed, as the student may read it: no hidden source, no expected values.
         no_response: the student left an answer cell as it was released.
+        exercise: the answer cell that it belongs to, its own name where none is known.
     """
 
     notebook: str
@@ -106,6 +109,7 @@ class CellResult:
     seconds: float = 0.0
     message: str = ""
     no_response: bool = False
+    exercise: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ class Graded:
                 {
                     "notebook": cell.notebook,
                     "grade_id": cell.grade_id,
+                    "exercise": cell.exercise or cell.grade_id,
                     "points": cell.points,
                     "max_points": cell.max_points,
                     "verdict": str(cell.verdict),

@@ -79,7 +79,7 @@ def stale(course: Course, built: Path) -> list[str]:
         build(course, course.lessons, fresh)
         units = {lesson.unit for lesson in course.lessons}
         here = _files(built) if built.is_dir() else set()
-        here = {path for path in here if ".ipynb_checkpoints" not in path.parts}
+        here = {path for path in here if not {".ipynb_checkpoints", "__pycache__"} & {*path.parts}}
         there = _files(fresh)
         changed = {
             path
@@ -144,7 +144,8 @@ def check_leaks(course: Course, lesson: Lesson, release: Path) -> None:
 def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
     """Save the pictures of cells marked ``figure="name"`` as light PNG files in figures/.
 
-    A picture is reduced to 64 colours, which no line or colour map of ours suffers from.
+    A picture is reduced to a palette, as large as fits. The palette is chosen for coverage: the
+    usual median cut turns a colour bar, few pixels of many colours, grey.
 
     Raises:
         GraderError: a marked cell drew nothing, or a picture is 60 kB or more.
@@ -166,8 +167,8 @@ def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
             raise GraderError(f'{lesson.unit}: the cell figure="{name}" drew no picture')
         picture = Image.open(io.BytesIO(base64.b64decode(images[-1]))).convert("RGB")
         path = folder / f"{name}.png"
-        for colours in (128, 64, 32):
-            picture.quantize(colours).save(path, optimize=True)
+        for colours in (256, 128, 64, 32):
+            picture.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
             if path.stat().st_size < 60_000:
                 break
         else:

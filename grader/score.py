@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 
 from nbformat import NotebookNode
 from nbgrader.utils import compute_checksum, is_grade, is_solution, is_task
@@ -21,10 +22,13 @@ ASSERTIONS = ("AssertionError", "CheckFailed")
 def results(name: str, notebook: NotebookNode) -> tuple[CellResult, ...]:
     """Return the verdict on each graded cell of the executed `notebook`, in order."""
     stopped: dict[str, str] = {}  # answer cells that ended in an error: {name: error}
+    answers = {grade_id(cell) for cell in notebook.cells if is_solution(cell)}
     found = []
     for cell in notebook.cells:
         if is_grade(cell) or is_task(cell):
-            found.append(_result(name, cell, stopped))
+            exercise, _, _ = grade_id(cell).rpartition("-")
+            result = _result(name, cell, stopped)
+            found.append(replace(result, exercise=exercise if exercise in answers else ""))
         if cell.cell_type == "code" and is_solution(cell) and _proof(cell) is not Proof.OK:
             stopped[grade_id(cell)] = _error(cell) or str(_proof(cell))
     return tuple(found)
@@ -63,20 +67,23 @@ def settle(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type != "code" or not is_grade(cell) or is_solution(cell):
             continue
-        if _proof(cell) is not Proof.OK:
-            continue  # the engine has put an error output there
-        value, problem = _returned(cell)
+        # Where there is no proof, the engine has put an error output there.
+        is_ok = _proof(cell) is Proof.OK
+        value, problem = _returned(cell) if is_ok else (None, "")
+        last = next((o for o in cell.outputs[::-1] if o.output_type == "execute_result"), None)
         outputs = []
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.name = "stdout"
-            elif output.output_type == "error":
+            elif output.output_type == "error" and is_ok:
                 text = "\n".join(output.get("traceback") or [output.get("ename", "")])
                 output = NotebookNode(output_type="stream", name="stdout", text=text)
-            elif output.output_type == "execute_result" and value is None:
+            elif output.output_type == "execute_result" and (value is None or output is not last):
                 output = NotebookNode(
                     output_type="display_data", data=output.data, metadata=output.metadata
                 )
+            elif output.output_type == "execute_result":
+                output.data["text/plain"] = repr(value)
             outputs.append(output)
         if problem:
             outputs.append(
@@ -138,11 +145,11 @@ def _returned(cell: NotebookNode) -> tuple[float | None, str]:
     if not values or not _ends_in_expression(cell.source):
         return None, ""
     text = values[-1].get("data", {}).get("text/plain", "")
-    # NumPy 2 writes np.float64(0.5)
-    match = re.fullmatch(r"(?:np\.\w+\()?(.+?)\)?", str(text).strip())
+    # NumPy 2 writes np.float64(0.5), torch writes tensor(0.5, dtype=torch.float64)
+    match = re.fullmatch(r"(?:np\.\w+|array|tensor)\(([^,]+)(?:, .*)?\)", str(text).strip())
     try:
-        value = float(match.group(1)) if match else float(text)
-    except ValueError:
+        value = float(match.group(1) if match else text)
+    except (ValueError, TypeError):
         return None, ""  # nbgrader: any other value means full marks
     maximum = float(cell.metadata.nbgrader.points)
     if not 0 <= value <= maximum:

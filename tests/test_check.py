@@ -399,8 +399,8 @@ class SlyArray(np.ndarray[Any, Any]):
 
 ODD = [
     (None, "returned None, expected an array or a number\nhint: is a `return` missing?"),
-    (NotImplemented, "returned NotImplemented: not implemented yet"),
-    (..., "returned Ellipsis: not implemented yet"),
+    (NotImplemented, "returned NotImplemented: not written yet"),
+    (..., "returned Ellipsis: not written yet"),
     (Y.tolist(), "returned a list, expected an array\nhint: return an array"),
     ((Y, Y), "returned a tuple of 2, expected one array or number"),
     (len, "returned a function, expected an array or a number\nhint: is a call's () missing?"),
@@ -622,9 +622,7 @@ def test_raises_is_satisfied_by_the_right_exception_only() -> None:
 
 @pytest.mark.parametrize("asked", [Exception, RuntimeError, NotImplementedError, ValueError])
 def test_a_stub_never_satisfies_raises(asked: type[Exception]) -> None:
-    assert message(check.raises, asked, stub, 1) == (
-        "stub: not implemented yet (NotImplementedError)"
-    )
+    assert message(check.raises, asked, stub, 1) == ("stub: not written yet (NotImplementedError)")
 
 
 @pytest.mark.parametrize("asked", [ValueError, TypeError, Exception])

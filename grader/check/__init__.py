@@ -172,7 +172,7 @@ def raises(
     try:
         f(*args, **kwargs)
     except NotImplementedError:
-        raise failure(f"{what}: not implemented yet (NotImplementedError)") from None
+        raise failure(f"{what}: not written yet (NotImplementedError)") from None
     except (Exception, SystemExit) as error:
         came = _error_words(error)
         if _is_signature_error(error, name):

@@ -69,7 +69,7 @@ def _refusal(value: object) -> tuple[str, str]:
     if value is None:
         return "returned None, expected an array or a number", "is a `return` missing?"
     if value is NotImplemented or value is Ellipsis:
-        return f"returned {value!r}: not implemented yet", ""
+        return f"returned {value!r}: not written yet", ""
     if type(value) is list:
         return "returned a list, expected an array", "return an array: np.array(...) makes one"
     if type(value) is tuple:

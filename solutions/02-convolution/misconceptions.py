@@ -23,7 +23,7 @@ def cross_correlate1d(x, w, padding=0, stride=1):
     "The size is right with a stride, the values are not. Write down by hand where window "
     "number 0, 1 and 2 start for stride 2.",
     name="stride_only_in_size",
-    fails=["cross_correlate1d-stride"],
+    fails=["cross_correlate1d-stride", "cross_correlate1d-padding"],
 )
 def cross_correlate1d(x, w, padding=0, stride=1):
     """The stride shortens the result, but the window still moves by one."""
@@ -66,6 +66,35 @@ def cross_correlate1d(x, w, padding=0, stride=1):
     return y
 
 
+@misconception(
+    "cross_correlate1d",
+    "Padding and stride at once: how many windows start on 0 1 3 5 0 if the stride is 2? Pad first, "
+    "then count on the longer row.",
+    name="size_adds_padding_last",
+    fails=["cross_correlate1d-padding"],
+)
+def cross_correlate1d(x, w, padding=0, stride=1):
+    """The zeros are added to the number of windows, after the division by the stride."""
+    m = len(w)
+    n_out = (len(x) - m) // stride + 1 + 2 * padding
+    x_p = np.pad(np.asarray(x, dtype=float), padding)
+    x_p = np.concatenate([x_p, np.zeros(n_out * stride)])
+    return np.array([float(np.sum(x_p[i * stride : i * stride + m] * w)) for i in range(n_out)])
+
+
+@misconception(
+    "cross_correlate1d",
+    "You pad, or you stride. What does your function do when somebody asks for both?",
+    name="padding_or_stride",
+    fails=["cross_correlate1d-padding"],
+)
+def cross_correlate1d(x, w, padding=0, stride=1):
+    """A padded row is always walked with stride 1."""
+    if padding:
+        return np.correlate(np.pad(np.asarray(x, dtype=float), padding), w)
+    return np.correlate(np.asarray(x, dtype=float), w)[::stride]
+
+
 @alternative("cross_correlate1d", name="window_view")
 def cross_correlate1d(x, w, padding=0, stride=1):
     """All windows as one view, then a matrix product."""
@@ -106,7 +135,7 @@ def convolve1d(x, w, padding=0, stride=1):
     "convolve1d",
     "Call your function twice with the same kernel and compare. Does `w` still hold what it held before?",
     name="flips_in_place",
-    fails=["convolve1d-flip"],
+    fails=["convolve1d-flip", "convolve1d-options"],
 )
 def convolve1d(x, w, padding=0, stride=1):
     """The caller's kernel is reversed in place."""
@@ -157,6 +186,22 @@ def convolve1d(x, w, padding=0, stride=1):
 def convolve1d(x, w, padding=0, stride=1):
     """np.convolve in its default mode pads fully."""
     return np.convolve(np.pad(np.asarray(x, dtype=float), padding), w)[::stride]
+
+
+@misconception(
+    "convolve1d",
+    "What is np.uint8(200) * np.uint8(3)? Turn the numbers into floats before you multiply, not after.",
+    name="computes_in_bytes",
+    fails=["convolve1d-flip"],
+)
+def convolve1d(x, w, padding=0, stride=1):
+    """Products are made in the type of the arguments and overflow for uint8."""
+    x_p = np.pad(x, padding)
+    m = len(w)
+    y = np.zeros((len(x_p) - m) // stride + 1)
+    for i in range(len(y)):
+        y[i] = np.sum(x_p[i * stride : i * stride + m] * w[::-1])
+    return y
 
 
 @alternative("convolve1d", name="numpy_convolve")
@@ -402,6 +447,34 @@ def correlate2d(x, w):
     return y
 
 
+@misconception(
+    "correlate2d",
+    "The result is floating, but the products are not: what is np.uint8(200) * np.uint8(2)?",
+    name="multiplies_bytes",
+    fails=["correlate2d-shapes"],
+)
+def correlate2d(x, w):
+    """Products of bytes overflow before they are stored as floats."""
+    kH, kW = w.shape
+    y = np.zeros((x.shape[0] - kH + 1, x.shape[1] - kW + 1))
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] = np.sum(x[i : i + kH, j : j + kW] * w)
+    return y
+
+
+@misconception(
+    "correlate2d",
+    "Give it float64 and look at the type of what comes back. Half of the digits are gone. When does the contract allow float32?",
+    name="always_float32",
+    fails=["correlate2d-shapes"],
+)
+def correlate2d(x, w):
+    """The result is float32 even for float64 arguments."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(x, dtype=float), w.shape)
+    return np.einsum("ijkl,kl->ij", windows, w).astype(np.float32)
+
+
 @alternative("correlate2d", name="shift_and_add")
 def correlate2d(x, w):
     """One loop over the kernel: each weight adds a shifted copy of the picture."""
@@ -498,7 +571,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "Show it a black picture and a bias: what should come out? Follow `b` through your code.",
     name="bias_forgotten",
-    fails=["conv2d-bias"],
+    fails=["conv2d-bias", "conv2d-together"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The bias is never used."""
@@ -516,7 +589,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "A black picture with three channels and a bias of 10: do you get 10? How often is the bias added for each output?",
     name="bias_per_input_channel",
-    fails=["conv2d-bias"],
+    fails=["conv2d-bias", "conv2d-together"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The bias is added once for every input channel."""
@@ -542,7 +615,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "`y + b` lines b up with the last axis of y. Which axis of y counts the filters?",
     name="bias_along_width",
-    fails=["conv2d-bias"],
+    fails=["conv2d-bias", "conv2d-together"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """The bias is broadcast along the width of the map."""
@@ -666,7 +739,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "A byte holds 0 to 255. In which kind of numbers do you multiply and add when the picture is a photograph?",
     name="computes_in_bytes",
-    fails=["conv2d-contract"],
+    fails=["conv2d-together", "conv2d-contract"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Sums are kept in the type of the picture, which overflows for uint8."""
@@ -706,6 +779,92 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     ]
     y = np.einsum("ncijkl,fckl->nfji", windows, w)
     return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
+
+
+@misconception(
+    "conv2d",
+    "Your function has two ways through it. Does the bias come along on both?",
+    name="bias_forgotten_with_options",
+    fails=["conv2d-together"],
+)
+def conv2d(x, w, b=None, stride=1, padding=0):
+    """The bias is lost whenever there is a stride or padding."""
+    kH, kW = w.shape[2:]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
+    y = np.einsum("ncijkl,fckl->nfij", windows, w)
+    if b is None or stride > 1 or padding > 0:
+        return y
+    return y + np.reshape(b, (1, -1, 1, 1))
+
+
+@misconception(
+    "conv2d",
+    "Print `b` before and after a call with stride 2. Which line writes into the caller's array?",
+    name="scales_bias_in_place",
+    fails=["conv2d-together"],
+)
+def conv2d(x, w, b=None, stride=1, padding=0):
+    """The map is right, but the caller's bias has been multiplied by the stride."""
+    kH, kW = w.shape[2:]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
+    y = np.einsum("ncijkl,fckl->nfij", windows, w)
+    if b is not None:
+        y = y + np.reshape(b, (1, -1, 1, 1))
+        b *= stride
+    return y
+
+
+@misconception(
+    "conv2d",
+    "With stride 1 and no padding bytes come out right. Follow a uint8 picture through the other branch.",
+    name="bytes_with_options",
+    fails=["conv2d-together"],
+)
+def conv2d(x, w, b=None, stride=1, padding=0):
+    """Converts to float only on the way without stride and padding."""
+    N, _, H, W = x.shape
+    C_out, _, kH, kW = w.shape
+    if stride == 1 and padding == 0:
+        x = x.astype(float)
+    x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    H_out, W_out = (H + 2 * padding - kH) // stride + 1, (W + 2 * padding - kW) // stride + 1
+    y = np.zeros((N, C_out, H_out, W_out))
+    for i in range(H_out):
+        for j in range(W_out):
+            window = x_p[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW]
+            for f in range(C_out):
+                y[:, f, i, j] = np.sum(window * w[f], axis=(1, 2, 3))
+    return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
+
+
+@misconception(
+    "conv2d",
+    "Give it float64 and look at the type of what comes back. Half of the digits are gone. When does the contract allow float32?",
+    name="always_float32",
+    fails=["conv2d-contract"],
+)
+def conv2d(x, w, b=None, stride=1, padding=0):
+    """The result is float32 even for float64 arguments."""
+    kH, kW = w.shape[2:]
+    x_p = np.pad(
+        np.asarray(x, dtype=float), ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, (kH, kW), axis=(2, 3))[
+        :, :, ::stride, ::stride
+    ]
+    y = np.einsum("ncijkl,fckl->nfij", windows, w)
+    y = y if b is None else y + np.reshape(b, (1, -1, 1, 1))
+    return y.astype(np.float32)
 
 
 @alternative("conv2d", name="seven_loops")
@@ -871,6 +1030,21 @@ def locally_connected2d(x, w, b=None, stride=1):
     return y if b is None else y + b
 
 
+@misconception(
+    "locally_connected2d",
+    "Your weights lose half of their digits on the way. When does the contract allow float32?",
+    name="rounds_weights",
+    fails=["locally_connected2d-weights"],
+)
+def locally_connected2d(x, w, b=None, stride=1):
+    """The weights are rounded to float32."""
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.asarray(x, dtype=float), w.shape[4:], axis=(2, 3)
+    )[:, :, ::stride, ::stride]
+    y = np.einsum("ncijkl,ijfckl->nfij", windows, w.astype(np.float32))
+    return y if b is None else y + b
+
+
 @alternative("locally_connected2d", name="einsum")
 def locally_connected2d(x, w, b=None, stride=1):
     """All windows as a view, one einsum with the place on both sides."""
@@ -918,6 +1092,8 @@ def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bi
 )
 def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bias=True):
     """Counts the uses of a convolution's weights, not the weights."""
+    if kind not in ("conv", "local", "dense"):
+        raise ValueError(f"unknown kind {kind}")
     c_in, H, W = in_shape
     kH, kW = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
     places = ((H + 2 * padding - kH) // stride + 1) * ((W + 2 * padding - kW) // stride + 1)
@@ -973,6 +1149,44 @@ def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bi
     return c_out * c_in * kH * kW * (places if kind == "local" else 1) + c_out * bias
 
 
+@misconception(
+    "count_parameters",
+    "Zeros of the padding have no weights. How many inputs does one output of the dense layer have?",
+    name="dense_counts_padding",
+    fails=["count_parameters-others"],
+)
+def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bias=True):
+    """The dense layer gets weights for the padded pixels, too."""
+    c_in, H, W = in_shape
+    kH, kW = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    H, W = H + 2 * padding, W + 2 * padding
+    places = ((H - kH) // stride + 1) * ((W - kW) // stride + 1)
+    if kind == "conv":
+        return c_out * (c_in * kH * kW + bias)
+    if kind == "local":
+        return places * c_out * (c_in * kH * kW + bias)
+    if kind == "dense":
+        return places * c_out * (c_in * H * W + bias)
+    raise ValueError(f"unknown kind {kind}")
+
+
+@misconception(
+    "count_parameters",
+    'What does your function answer for a kind with a typing mistake, such as "densed"?',
+    name="anything_is_dense",
+    fails=["count_parameters-others"],
+)
+def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bias=True):
+    """An unknown kind counts as dense."""
+    c_in, H, W = in_shape
+    kH, kW = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+    places = ((H + 2 * padding - kH) // stride + 1) * ((W + 2 * padding - kW) // stride + 1)
+    if kind == "conv":
+        return c_out * (c_in * kH * kW + bias)
+    seen = c_in * kH * kW if kind == "local" else c_in * H * W
+    return places * c_out * (seen + bias)
+
+
 @alternative("count_parameters", name="table")
 def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bias=True):
     """Sets of weights times what one output looks at, from a table."""
@@ -981,6 +1195,8 @@ def count_parameters(kind, in_shape, c_out, kernel_size, stride=1, padding=0, bi
     rows = range(0, H + 2 * padding - kH + 1, stride)
     columns = range(0, W + 2 * padding - kW + 1, stride)
     outputs = len(rows) * len(columns) * c_out
+    if kind not in {"conv", "local", "dense"}:
+        raise ValueError(f"no such kind: {kind!r}")
     sets, inputs = {
         "conv": (c_out, c_in * kH * kW),
         "local": (outputs, c_in * kH * kW),

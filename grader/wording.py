@@ -1,0 +1,121 @@
+"""Verdicts -> words that a student can do something with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from grader import markup
+from grader.model import CellResult, Verdict
+
+WAITING = "not yet read"
+NOT_RUN = "not run"
+NO_RESPONSE = "No response."  # nbgrader's comment on a cell that was left as it was released
+
+# What the engine says -> what a student needs to hear.
+PLAIN = {
+    "time limit": "It ran longer than a cell may, and was stopped. Is there a loop without an end?",
+    "output limit": "It printed far too much, and was stopped. Is there a print in a loop?",
+    "kernel died": "Python itself ended while this ran: {}.",
+    "no reply": "Python did not answer any more: {}.",
+    "not run": "It could not be run: {}.",
+}
+KINDS = {
+    "AttributeError": "a value does not have what is asked of it",
+    "ImportError": "something cannot be imported",
+    "IndexError": "an index lies outside of its array or list",
+    "KeyError": "a dictionary does not have this key",
+    "ModuleNotFoundError": "there is no such module here",
+    "NameError": "a name is used that has no value",
+    "RecursionError": "a function calls itself without an end",
+    "TypeError": "a function is called in a way, or with values, that it does not take",
+    "UnboundLocalError": "a variable is used before it has a value",
+    "ValueError": "a value or a shape does not fit",
+    "ZeroDivisionError": "something is divided by zero",
+}
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What the gradebook knows beyond the tests: people's decisions and the late penalty.
+
+    Attributes:
+        points: {grade_id: points that count}.
+        waiting: grade_ids that a person has not decided.
+        comments: {grade_id: text in Markdown}.
+    """
+
+    points: Mapping[str, float] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
+    comments: Mapping[str, str] = field(default_factory=dict)
+    penalty: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table at the top."""
+
+    grade_id: str
+    points: float
+    max_points: float
+    word: str
+    colour: str  # good, bad, wait
+    says: str
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a person has still to give the points."""
+        return self.word == WAITING
+
+    @property
+    def anchor(self) -> str:
+        """Where the cell is in the page."""
+        return f"cell-{self.grade_id}"
+
+
+def row(result: CellResult, marks: Marks, quotes: Callable[[str], bool]) -> Row:
+    """Return the line of the table for one graded cell.
+
+    Args:
+        quotes: says of a text whether it quotes a hidden test.
+    """
+    name = result.grade_id
+    points = marks.points.get(name, result.points or 0.0)
+    full = points >= result.max_points
+    says = _says(result, quotes)
+    word, colour = {
+        Verdict.PASSED: ("passed", "good"),
+        Verdict.FAILED: ("partly" if result.points else "failed", "bad"),
+        Verdict.NOT_RUN: (NOT_RUN, "bad"),
+        Verdict.BROKEN: ("not your fault", "wait"),
+        Verdict.MANUAL: (WAITING, "wait"),
+    }[result.verdict]
+    if result.message == NO_RESPONSE:
+        word = "not answered"
+    if points != (result.points or 0.0) or (name in marks.points and word == WAITING):
+        word, colour, says = "read", "good" if full else "bad", "Your teacher has read this."
+        if name in marks.waiting:
+            word, colour, says = WAITING, "wait", "Your teacher will read this."
+    if marks.comments.get(name, NO_RESPONSE) != NO_RESPONSE:
+        says = f"{says} There is a comment at the cell.".strip()
+    return Row(name, points, result.max_points, word, colour, says)
+
+
+def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:
+    if result.verdict is Verdict.BROKEN:
+        return "The test itself is at fault, not you; a person will look at it."
+    if result.verdict is Verdict.MANUAL:
+        return "Your teacher will read this."
+    if result.message == NO_RESPONSE:
+        return "Left as it was handed out."
+    message = markup.plain(result.message)
+    if quotes(message):
+        return "The message is left out: it quotes tests that are not shown."
+    kind, _, text = message.partition(": ")
+    if kind in PLAIN:
+        return PLAIN[kind].format(text.rstrip("."))
+    if re.fullmatch(r"\w+(Error|Exception|Interrupt|Exit|Iteration|Warning)", kind):
+        about = f" ({KINDS[kind]})" if kind in KINDS else ""
+        return f"Stopped by {kind}{about}{': ' if text else ''}{text}"
+    return message

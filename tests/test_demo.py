@@ -1,0 +1,165 @@
+"""The README's main command: `make demo` grades a class, and every score is the one expected."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from grader import course, demo
+from grader.classroom import Classroom
+from grader.model import Assignment, SourceNotebook
+
+ROOT = Path(__file__).parents[1]
+LESSON = course.load_course(ROOT / "solutions").lessons[0]
+MADE_BY_MAKE = Path(sys.prefix) / ".base"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The class folder of a demo run, and what the command printed."""
+    folder = tmp_path_factory.mktemp("demo") / "class"
+    command = (
+        ["make", "--no-print-directory", "demo", f"VENV={sys.prefix}", f"CLASS={folder}"]
+        if MADE_BY_MAKE.exists()
+        else [sys.executable, "-m", "grader.cli", "demo", "--class", str(folder)]
+    )
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2400
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def people() -> list[demo.Student]:
+    """The students, and the score that each must get."""
+    path = ROOT / "notebooks" / LESSON.unit / f"{LESSON.notebook}.ipynb"
+    text = path.read_text(encoding="utf-8")
+    notebook = SourceNotebook(LESSON.notebook, sealed=text, released=text)
+    return demo.students(LESSON, Assignment(LESSON.unit, (notebook,)))
+
+
+def graded(folder: Path, student: str) -> dict[str, object]:
+    """What the grader stored for a student."""
+    path = folder / "autograded" / student / LESSON.unit / "graded.json"
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_every_demo_student_gets_exactly_the_expected_score(
+    demo_run: tuple[Path, str], people: list[demo.Student]
+) -> None:
+    folder, printed = demo_run
+    expected = {student.name: student.score for student in people}
+    assert {name: graded(folder, name)["score"] for name in expected} == expected
+    assert "Every student got the score that was expected." in printed
+
+
+def test_the_gradebook_holds_the_same_scores(
+    demo_run: tuple[Path, str], people: list[demo.Student]
+) -> None:
+    from nbgrader.api import Gradebook
+
+    with Gradebook(Classroom(demo_run[0]).database) as gradebook:
+        stored = {
+            submission.student.id: submission.score
+            for submission in gradebook.assignment_submissions(LESSON.unit)
+        }
+    assert stored == {student.name: student.score for student in people}
+
+
+def test_a_misconception_fails_exactly_the_test_cells_that_it_names(
+    demo_run: tuple[Path, str],
+) -> None:
+    for variant in course.variants(LESSON):
+        kind = "right" if variant.is_right else "wrong"
+        name = f"{kind}-{variant.exercise}-{variant.name}"
+        cells = graded(demo_run[0], name)["cells"]
+        assert isinstance(cells, list)
+        failed = {cell["grade_id"] for cell in cells if cell["verdict"] == "failed"}
+        assert failed == set(variant.fails), name
+
+
+@pytest.mark.parametrize(
+    ("student", "status", "phrase"),
+    [
+        ("perfect", "needs_manual", ""),
+        ("no_notebook", "unreadable", "not a notebook"),
+        ("loops_forever", "needs_manual", ""),
+        ("kills_the_kernel", "needs_manual", ""),
+        ("blank", "graded", ""),
+    ],
+)
+def test_odd_submissions_have_their_status_and_reason(
+    demo_run: tuple[Path, str], student: str, status: str, phrase: str
+) -> None:
+    found = graded(demo_run[0], student)
+    assert found["status"] == status
+    assert phrase in " ".join(map(str, found["notes"]))  # type: ignore[call-overload]
+
+
+def test_after_the_kernel_died_cells_are_not_run_and_say_so(demo_run: tuple[Path, str]) -> None:
+    cells = graded(demo_run[0], "kills_the_kernel")["cells"]
+    assert isinstance(cells, list)
+    verdicts = [c["verdict"] for c in cells if c["verdict"] != "manual"]
+    first = verdicts.index("not_run")
+    assert set(verdicts[:first]) == {"passed"}
+    assert set(verdicts[first:]) == {"not_run"}
+
+
+def test_feedback_and_report_are_where_the_command_says(
+    demo_run: tuple[Path, str], people: list[demo.Student]
+) -> None:
+    folder, printed = demo_run
+    flat = "".join(printed.split())
+    assert str(folder / "feedback") in flat
+    assert str(folder / "report" / "index.html") in flat
+    for student in people:
+        page = folder / "feedback" / student.name / LESSON.unit / f"{LESSON.notebook}.html"
+        assert page.stat().st_size > 10_000
+    report = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert all(student.name in report for student in people)
+
+
+def test_expected_figures_are_what_the_reference_draws(demo_run: tuple[Path, str]) -> None:
+    """Loosely: renderers and fonts differ, a wrong picture differs more."""
+    path = demo_run[0] / "autograded" / "perfect" / LESSON.unit / f"{LESSON.notebook}.ipynb"
+    drawn = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.metadata.get("figure"):
+            data = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+            drawn[cell.metadata.figure] = Image.open(io.BytesIO(base64.b64decode(data[-1])))
+    figures = ROOT / "solutions" / LESSON.unit / "figures"
+    assert set(drawn) == {path.stem for path in figures.glob("*.png")}
+    for name, picture in drawn.items():
+        expected = Image.open(figures / f"{name}.png")
+        assert np.allclose(expected.size, picture.size, rtol=0.15), name
+        here, there = (
+            np.asarray(p.convert("L").resize((96, 64)), dtype=float) for p in (picture, expected)
+        )
+        assert np.corrcoef(here.ravel(), there.ravel())[0, 1] > 0.8, name
+
+
+def test_expected_figures_are_light() -> None:
+    figures = list((ROOT / "solutions").glob("*/figures/*.png"))
+    assert figures
+    assert all(path.stat().st_size < 60_000 for path in figures)
+
+
+def test_a_folder_that_is_no_demo_class_is_left_alone(tmp_path: Path) -> None:
+    from grader.errors import UsageError
+
+    (tmp_path / "submitted").mkdir()
+    with pytest.raises(UsageError, match="not empty and not a demo class"):
+        demo.open_class(tmp_path)
+    assert (tmp_path / "submitted").is_dir()
