@@ -208,5 +208,12 @@ def test_a_lesson_saved_in_jupyterlab_does_not_change(path: Path, tmp_path: Path
     for cell in model["content"].cells:
         cell.metadata["trusted"] = True  # as the server notes while a notebook is open
     content = nbformat.from_dict(json.loads(json.dumps(model["content"])))
+    # What JupyterLab adds when the kernel answers; the header is then written anew.
+    content.metadata["language_info"] = {"name": "python", "version": "3.13.0"}
+    content.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
     manager.save(model | {"content": content}, path.name)
     assert (tmp_path / path.name).read_text("utf-8") == path.read_text("utf-8")

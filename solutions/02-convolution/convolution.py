@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     notebook_metadata_filter: lesson,-jupytext.text_representation.jupytext_version
+#     notebook_metadata_filter: lesson,kernelspec,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -18,7 +18,7 @@
 #     minutes: 210
 #     prerequisites:
 #     - 01-neurons
-#     title: 'Convolution'
+#     title: Convolution
 # ---
 
 # %% [markdown]
