@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Build the course, try a lesson, grade a class.",
 )
-out = Console()
+# A pipe or a log has no width of its own; 80 columns would break every line of a table.
+out = Console(width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True)
 
 COLOURS = {
@@ -208,20 +209,37 @@ def demo(
 
 def _class_table(results: list[Graded]) -> Table:
     table = Table()
-    for column in ("student", "unit", "score", "status", "lost points in", "notes"):
-        table.add_column(column, justify="right" if column == "score" else "left")
+    for column in ("student", "score", "status", "lost points in", "notes"):
+        justify: Literal["left", "right"] = "right" if column == "score" else "left"
+        table.add_column(column, justify=justify, no_wrap=column in ("student", "score"))
+    unit = None
     for graded in results:
+        if graded.unit != unit:
+            unit = graded.unit
+            table.add_section()
+            table.add_row(f"[bold]{_plain(unit)}[/]")
         colour = COLOURS[str(graded.status)]
-        lost = [c for c in graded.cells if (c.points or 0) < c.max_points and c.points is not None]
         table.add_row(
-            graded.student,
-            graded.unit,
+            _plain(graded.student),
             f"{graded.score:g} / {graded.max_score:g}",
             f"[{colour}]{str(graded.status).replace('_', ' ')}[/]",
-            ", ".join(cell.grade_id for cell in lost),
+            _plain(_lost(graded)),
             _plain("; ".join(note.splitlines()[0] for note in graded.notes)),
         )
     return table
+
+
+def _lost(graded: Graded) -> str:
+    """The exercises in which points were lost, each with how many."""
+    lost: dict[str, float] = {}
+    for cell in graded.cells:
+        missing = cell.max_points - (cell.max_points if cell.points is None else cell.points)
+        if missing > 0:
+            name = cell.exercise or cell.grade_id
+            lost[name] = lost.get(name, 0.0) + missing
+    if sum(lost.values()) == graded.max_score:
+        return "everything"
+    return ", ".join(f"{name} ({points:g})" for name, points in lost.items())
 
 
 def _checks(tests: list[CellResult]) -> str:

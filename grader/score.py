@@ -26,9 +26,7 @@ def results(name: str, notebook: NotebookNode) -> tuple[CellResult, ...]:
     found = []
     for cell in notebook.cells:
         if is_grade(cell) or is_task(cell):
-            exercise, _, _ = grade_id(cell).rpartition("-")
-            result = _result(name, cell, stopped)
-            found.append(replace(result, exercise=exercise if exercise in answers else ""))
+            found.append(replace(_result(name, cell, stopped), exercise=_exercise(cell, answers)))
         if cell.cell_type == "code" and is_solution(cell) and _proof(cell) is not Proof.OK:
             stopped[grade_id(cell)] = _error(cell) or str(_proof(cell))
     return tuple(found)
@@ -49,9 +47,16 @@ def blank(
     What is the grader's fault waits for a person; what is the submission's earns zero.
     """
     points = None if verdict is Verdict.BROKEN else 0.0
+    answers = {grade_id(cell) for cell in notebook.cells if is_solution(cell)}
     return tuple(
         CellResult(
-            name, grade_id(cell), points, float(cell.metadata.nbgrader.points), verdict, 0.0, reason
+            notebook=name,
+            grade_id=grade_id(cell),
+            points=points,
+            max_points=float(cell.metadata.nbgrader.points),
+            verdict=verdict,
+            message=reason,
+            exercise=_exercise(cell, answers),
         )
         for cell in notebook.cells
         if is_grade(cell) or is_task(cell)
@@ -93,6 +98,12 @@ def settle(notebook: NotebookNode) -> NotebookNode:
             )
         cell.outputs = outputs
     return notebook
+
+
+def _exercise(cell: NotebookNode, answers: set[str]) -> str:
+    """Return the answer cell that a test named ``answer-part`` belongs to, if there is one."""
+    exercise, _, _ = grade_id(cell).rpartition("-")
+    return exercise if exercise in answers else ""
 
 
 # ---- one cell -------------------------------------------------------------------------------

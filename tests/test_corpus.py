@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,15 @@ from grader.errors import AssignmentError
 from grader.model import Assignment, Graded, Status
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "nbgrader"
+FILES = CORPUS / "nbgrader" / "tests" / "apps" / "files"
 MANIFEST = CORPUS / "manifest.json"
 CASES = json.loads(MANIFEST.read_text(encoding="utf-8"))["cases"] if MANIFEST.exists() else []
 
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no corpus in {CORPUS}")
+pytestmark = [
+    pytest.mark.skipif(not CASES, reason=f"no corpus in {CORPUS}"),
+    # nbgrader's autotests leave the sockets of their kernel to the garbage collector.
+    pytest.mark.filterwarnings("ignore:Unclosed socket:ResourceWarning"),
+]
 
 CONFIG = """from grader.interop import configure
 c = get_config()
@@ -53,24 +57,25 @@ def listed(value: str | list[str]) -> list[Path]:
     return [CORPUS / path for path in ([value] if isinstance(value, str) else value)]
 
 
-def make(classroom: Classroom, tmp_path: Path, case: dict[str, Any]) -> Assignment:
-    """Make the case's source an assignment of the class."""
-    source = tmp_path / "source" / "ps1"
-    source.mkdir(parents=True)
-    for path in listed(case["source_file"] or case["file"]):
-        shutil.copy(path, source)
-    autotests = CORPUS / "nbgrader" / "tests" / "apps" / "files" / "autotests.yml"
-    shutil.copy(autotests, source.parent)
-    if case.get("config", "").startswith("c."):
-        config = classroom.root / "nbgrader_config.py"
-        config.write_text(f"{CONFIG}{case['config']}\n", encoding="utf-8")
-    with warnings.catch_warnings():
-        # nbgrader's autotests leave the sockets of their kernel to the garbage collector.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            return classroom.assignment("ps1", source=source.parent)
-        finally:
-            gc.collect()
+Make = Callable[[dict[str, Any]], Assignment]
+
+
+@pytest.fixture
+def make(classroom: Classroom, tmp_path: Path) -> Make:
+    """Make the source of a case an assignment of the class."""
+
+    def assignment(case: dict[str, Any]) -> Assignment:
+        source = tmp_path / "source" / "ps1"
+        source.mkdir(parents=True)
+        for path in listed(case["source_file"] or case["file"]):
+            shutil.copy(path, source)
+        shutil.copy(FILES / "autotests.yml", source.parent)
+        if case.get("config", "").startswith("c."):
+            config = classroom.root / "nbgrader_config.py"
+            config.write_text(f"{CONFIG}{case['config']}\n", encoding="utf-8")
+        return classroom.assignment("ps1", source=source.parent)
+
+    return assignment
 
 
 def grade(classroom: Classroom, assignment: Assignment, case: dict[str, Any]) -> Graded:
@@ -95,9 +100,9 @@ def observed(case: dict[str, Any]) -> dict[str, float | None]:
 
 @of("autograde")
 def test_a_submission_gets_the_marks_that_nbgrader_promises(
-    classroom: Classroom, tmp_path: Path, case: dict[str, Any]
+    classroom: Classroom, make: Make, case: dict[str, Any]
 ) -> None:
-    graded = grade(classroom, make(classroom, tmp_path, case), case)
+    graded = grade(classroom, make(case), case)
     expected = case["expected"]
     if case["id"] in LOST_BY_NBGRADER:
         expected = {"score": 1, "max": 7}
@@ -133,19 +138,17 @@ def find(name: str) -> dict[str, Any]:
 
 
 def test_what_a_notebook_writes_stays_with_the_executed_one(
-    classroom: Classroom, tmp_path: Path
+    classroom: Classroom, make: Make
 ) -> None:
     case = find("side-effects")
-    grade(classroom, make(classroom, tmp_path, case), case)
+    grade(classroom, make(case), case)
     assert (classroom.autograded("ada", "ps1") / "side-effect.txt").is_file()
     assert not (classroom.submitted("ada", "ps1") / "side-effect.txt").exists()
 
 
-def test_hidden_tests_are_in_the_executed_notebook_only(
-    classroom: Classroom, tmp_path: Path
-) -> None:
+def test_hidden_tests_are_in_the_executed_notebook_only(classroom: Classroom, make: Make) -> None:
     case = find("hidden-tests")
-    graded = grade(classroom, make(classroom, tmp_path, case), case)
+    graded = grade(classroom, make(case), case)
     released = (classroom.released("ps1") / "test-hidden-tests.ipynb").read_text(encoding="utf-8")
     assert case["expected"]["release_must_not_contain"] not in released
     assert case["expected"]["autograded_must_contain"] in graded.notebooks[0].executed
@@ -153,16 +156,16 @@ def test_hidden_tests_are_in_the_executed_notebook_only(
 
 @of("metadata", "generate", "schema")
 def test_a_source_is_refused_or_taken_as_nbgrader_does(
-    classroom: Classroom, tmp_path: Path, case: dict[str, Any]
+    classroom: Classroom, make: Make, case: dict[str, Any]
 ) -> None:
     expected = case["expected"]
     reason = expected.get("raises") or REASONS.get(case["id"]) or REASONS.get(case["kind"])
     if reason:
         with pytest.raises(AssignmentError) as refusal:
-            make(classroom, tmp_path, case)
+            make(case)
         assert reason in str(refusal.value)
         return
-    assignment = make(classroom, tmp_path, case)
+    assignment = make(case)
     if "grade_cells" in expected:
         with Gradebook(classroom.database) as gradebook:
             [notebook] = gradebook.find_assignment(assignment.unit).notebooks
