@@ -214,6 +214,7 @@ def test_everything_that_travels_can_be_sent_to_another_machine(adding: Assignme
     assert json.loads(json.dumps(graded.to_dict()))["cells"][0] == {
         "notebook": "adding",
         "grade_id": "add-tests",
+        "exercise": "add",
         "points": 2,
         "max_points": 2,
         "verdict": "passed",
