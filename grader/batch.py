@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from grader.classroom import Classroom
-from grader.grade import grade
+from grader.grade import grade, set_aside
 from grader.gradebook import Gradebook
 from grader.model import (
     Assignment,
@@ -48,6 +48,26 @@ def _graded(
         yield from (grade(assignment, submission) for submission in submissions)
         return
     count = min(workers or os.cpu_count() or 1, max(1, len(submissions)))
+    waiting = submissions
+    while waiting:
+        lost = []
+        for submission, graded in _side_by_side(assignment, waiting, count):
+            if graded is None:
+                lost.append(submission)
+            else:
+                yield graded
+        # One of those that were under way did it (a pool takes up a few more than it has
+        # workers): each of them alone, in a process of its own.
+        suspects, waiting = lost[: 2 * count + 1], lost[2 * count + 1 :]
+        for suspect in suspects:
+            [(_, graded)] = _side_by_side(assignment, [suspect], 1)
+            yield graded or set_aside(assignment, suspect, "it ended the process that graded it")
+
+
+def _side_by_side(
+    assignment: Assignment, submissions: list[Submission], count: int
+) -> Iterator[tuple[Submission, Graded | None]]:
+    """Yield each submission as it is done; with None where a worker was killed from outside."""
     # Not fork: kernels are started from threads of the child, and a fork copies no threads.
     context = multiprocessing.get_context("forkserver")
     pool = ProcessPoolExecutor(max_workers=count, mp_context=context)
@@ -55,11 +75,12 @@ def _graded(
         tasks: dict[Future[Graded], Submission] = {
             pool.submit(grade, assignment, submission): submission for submission in submissions
         }
+        lost = []
         for task in as_completed(tasks):
             try:
-                yield task.result()
+                yield tasks[task], task.result()
             except BrokenProcessPool:
-                # A worker was killed from outside: finish here what it had begun, one at a time.
-                yield grade(assignment, tasks[task])
+                lost.append(task)
+        yield from ((submission, None) for task, submission in tasks.items() if task in lost)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -14,6 +14,7 @@ say that it did not reply.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import subprocess
@@ -81,17 +82,22 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
         """Start a kernel, run every code cell, stop the kernel."""
         self.reset_execution_trackers()
-        deadline = time.monotonic() + self.limits.submission_seconds
         # What a kernel writes past its channels (warnings of its own, C code) is nobody's output.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        async with self.async_setup_kernel(env=environment, **quiet):
-            for index, cell in enumerate(self.nb.cells):
-                progress.cell_start(cell, index)
-                if cell.cell_type == "code":
-                    await self._run_cell(cell, index, deadline)
-                    if cell.metadata["judged"]["status"] != Proof.OK:
-                        progress.cell_exception(cell, cell_index=index)
-                progress.cell_complete(cell, cell_index=index)
+        try:
+            async with self.async_setup_kernel(env=environment, **quiet):
+                deadline = time.monotonic() + self.limits.submission_seconds
+                for index, cell in enumerate(self.nb.cells):
+                    progress.cell_start(cell, index)
+                    if cell.cell_type == "code":
+                        await self._run_cell(cell, index, deadline)
+                        if cell.metadata["judged"]["status"] != Proof.OK:
+                            progress.cell_exception(cell, cell_index=index)
+                    progress.cell_complete(cell, cell_index=index)
+        finally:
+            # Where no kernel could be started, nbclient leaves its clean-up to the end of the
+            # process, which then shows a traceback of nobody's.
+            atexit.unregister(self._cleanup_kernel)
 
     async def _run_cell(self, cell: NotebookNode, index: int, deadline: float) -> None:
         cell.outputs = []

@@ -79,6 +79,13 @@ def grade(assignment: Assignment, submission: Submission) -> Graded:
     )
 
 
+def set_aside(assignment: Assignment, submission: Submission, reason: str) -> Graded:
+    """Return the outcome of a submission that cannot be graded here at all: a person must look."""
+    notebooks = tuple(_blank(source, Verdict.BROKEN, reason) for source in assignment.notebooks)
+    notes = (*submission.notes, reason)
+    return Graded(submission.student, submission.unit, Status.BROKEN, notebooks, notes)
+
+
 def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
     """Run a student's notebook as it stands, in its own folder, and score its visible tests.
 

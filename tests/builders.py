@@ -60,7 +60,8 @@ def notebook(*cells: NotebookNode | str) -> NotebookNode:
 
 def content(node: NotebookNode) -> bytes:
     """Return the file of a notebook."""
-    return nbformat.writes(node).encode()
+    text: str = nbformat.writes(node)
+    return text.encode()
 
 
 def run(*cells: NotebookNode | str, limits: Limits = QUICK, folder: Path) -> NotebookNode:
@@ -136,7 +137,8 @@ def _homework(tests: str) -> str:
         cell(tests, "add-tests", points=2),
         cell("Why?", "why", kind="markdown", points=2, solution=True),
     )
-    return nbformat.writes(notebook(*cells))
+    text: str = nbformat.writes(notebook(*cells))
+    return text
 
 
 HOMEWORK = SourceNotebook("hw", sealed=_homework(SEALED), released=_homework(VISIBLE))

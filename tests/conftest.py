@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 from builders import COURSE
+from hypothesis import settings
 
 from grader.classroom import Classroom
 from grader.course import Course, load_course
 from grader.model import Assignment
+
+# A loaded machine is slow, and that is no bug.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,9 @@ def with_(cells: Cells, index: int, **changes: Any) -> Cells:
 
 def without(cells: Cells, *keys: str) -> Cells:
     """Drop ids or metadata, as other programs do when they save."""
-    dropped = {key: {} for key in keys if key == "metadata"}  # a cell without them is no cell
+    dropped: dict[str, Any] = {
+        key: {} for key in keys if key == "metadata"
+    }  # a cell without them is no cell
     return [{k: v for k, v in c.items() if k not in keys} | dropped for c in cells]
 
 

@@ -47,7 +47,7 @@ REASONS = {
 ENDLESS = {"infinite-loop", "memory-bomb"}
 
 
-def of(*kinds: str) -> Any:
+def of(*kinds: str) -> pytest.MarkDecorator:
     """Parametrise with the cases of these kinds."""
     cases = [case for case in CASES if case["kind"] in kinds]
     return pytest.mark.parametrize("case", cases, ids=[case["id"] for case in cases])

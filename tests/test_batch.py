@@ -1,0 +1,37 @@
+"""A class is graded side by side, and no submission costs another its marks."""
+
+from __future__ import annotations
+
+from builders import SOLVED, answered, hand_in
+from nbgrader.api import Gradebook
+
+from grader.batch import grade_class
+from grader.classroom import Classroom
+from grader.course import Course
+from grader.model import Graded, Status
+
+UNIT = "01-adding"
+KILLER = f"{SOLVED}\nimport os, signal\nos.kill(os.getppid(), signal.SIGKILL)"
+
+
+def test_a_submission_that_kills_its_grader_costs_nobody_else_anything(
+    classroom: Classroom, course: Course
+) -> None:
+    unit = classroom.assignment(UNIT, course)
+    people = {"eve": SOLVED, "bob": KILLER, "ada": SOLVED}
+    for student, answer in people.items():
+        node = answered(unit.notebooks[0].released, add=answer)
+        hand_in(classroom, student, UNIT, "adding", node)
+    stored: list[Graded] = []
+    graded = grade_class(classroom, unit, list(people), workers=2, on_graded=stored.append)
+
+    assert [(one.student, one.score, one.status) for one in graded] == [
+        ("eve", 3, Status.GRADED),
+        ("bob", 0, Status.BROKEN),
+        ("ada", 3, Status.GRADED),
+    ]
+    assert graded[1].notes == ("it ended the process that graded it",)
+    assert {one.student for one in stored} == set(people)
+    with Gradebook(classroom.database) as gradebook:
+        assert gradebook.find_submission(UNIT, "bob").needs_manual_grade
+        assert not gradebook.find_submission(UNIT, "ada").needs_manual_grade
