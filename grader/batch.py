@@ -27,15 +27,21 @@ def grade_class(
 ) -> list[Graded]:
     """Grade `students`' submissions of one unit, store each as it comes, return them in order.
 
+    A result that cannot be stored is returned as broken, and the others go on.
+
     Args:
         workers: submissions at a time; by default one for each core, 0 for none but this process.
         on_graded: called after a submission has been stored.
     """
     gradebook = Gradebook(classroom)
-    submissions = [classroom.submission(student, assignment) for student in students]
+    submissions = {student: classroom.submission(student, assignment) for student in students}
     done: dict[str, Graded] = {}
-    for graded in _graded(assignment, submissions, workers):
-        gradebook.store(assignment, graded)
+    for graded in _graded(assignment, list(submissions.values()), workers):
+        try:
+            gradebook.store(assignment, graded)
+        except Exception as error:  # a full disk, a file in the way: one student's bad luck
+            reason = f"the result could not be stored: {error}"
+            graded = set_aside(assignment, submissions[graded.student], reason)
         done[graded.student] = graded
         on_graded(graded)
     return [done[student] for student in students]

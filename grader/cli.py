@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -145,7 +147,7 @@ def grade(
         assignment = classroom.assignment(unit, course, source)
         students = classroom.students(unit)
         with _progress(unit, len(students)) as advance:
-            results += grade_class(classroom, assignment, students, workers, lambda _: advance())
+            results += grade_class(classroom, assignment, students, workers, advance)
     if as_json:
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
@@ -185,9 +187,8 @@ def demo(
         people = demos.students(lesson, assignment)
         demos.hand_in(classroom, assignment, people)
         with _progress(lesson.unit, len(people)) as advance:
-            graded = grade_class(
-                classroom, assignment, [p.name for p in people], workers, lambda _: advance()
-            )
+            names = [person.name for person in people]
+            graded = grade_class(classroom, assignment, names, workers, advance)
         results += graded
         surprises += [
             f"{one.student}: {one.score:g}, expected {person.score:g}"
@@ -265,25 +266,18 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-class _progress:
-    """A progress bar on stderr; entering gives the function that moves it on."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-        )
-        self._task = self._bar.add_task(title, total=total)
-
-    def __enter__(self):  # type: ignore[no-untyped-def]
-        self._bar.start()
-        return lambda: self._bar.advance(self._task)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[Graded], None]]:
+    """A progress bar on stderr; gives the function that moves it on."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda _: bar.advance(task)
 
 
 def main() -> None:
@@ -291,7 +285,7 @@ def main() -> None:
     try:
         app()
     except GraderError as error:
-        err.print(f"[red]Error:[/] {_plain(str(error))}")
+        err.print(f"[red]Error:[/] {_plain(str(error))}", soft_wrap=True)
         sys.exit(2)
 
 

@@ -27,6 +27,7 @@ import nbformat
 import zmq
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
@@ -276,7 +277,8 @@ def execute(
         startup_timeout=START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
     )
-    asyncio.run(client.run(kernel_environment(environment), progress))
+    # Not asyncio.run: papermill may be called from a notebook, where a loop is running already.
+    run_sync(client.run)(kernel_environment(environment), progress)
 
 
 def run(

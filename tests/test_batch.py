@@ -35,3 +35,19 @@ def test_a_submission_that_kills_its_grader_costs_nobody_else_anything(
     with Gradebook(classroom.database) as gradebook:
         assert gradebook.find_submission(UNIT, "bob").needs_manual_grade
         assert not gradebook.find_submission(UNIT, "ada").needs_manual_grade
+
+
+def test_a_result_that_cannot_be_stored_is_named_and_the_others_are_stored(
+    classroom: Classroom, course: Course
+) -> None:
+    unit = classroom.assignment(UNIT, course)
+    for student in ("ada", "bob", "eve"):
+        node = answered(unit.notebooks[0].released, add=SOLVED)
+        hand_in(classroom, student, UNIT, "adding", node)
+    (classroom.root / "autograded").mkdir()
+    (classroom.root / "autograded" / "bob").write_text("in the way", encoding="utf-8")
+    graded = grade_class(classroom, unit, ["ada", "bob", "eve"], workers=0)
+
+    assert [one.status for one in graded] == [Status.GRADED, Status.BROKEN, Status.GRADED]
+    assert "could not be stored" in graded[1].notes[-1]
+    assert all(classroom.record(student, UNIT).is_file() for student in ("ada", "eve"))

@@ -21,6 +21,7 @@ CONDA_NAMES = {
     "nbconvert-core": "nbconvert",
     "pytorch": "torch",
     "jupyter_client": "jupyter-client",
+    "jupyter_core": "jupyter-core",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from builders import QUICK, cell, content, notebook, printed, run, statuses
+from nbformat import NotebookNode
 
 from grader import engine
 from grader.engine import Proof
@@ -228,3 +230,13 @@ def test_papermill_can_be_told_to_use_it(tmp_path: Path) -> None:
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     assert statuses(executed) == ["ok", "ok", "error", "ok"]
     assert printed(executed.cells[-1]) == "5\n"
+
+
+def test_it_can_be_used_where_an_event_loop_is_running(tmp_path: Path) -> None:
+    """As papermill is from a notebook."""
+
+    async def in_a_notebook() -> NotebookNode:
+        return run("1 + 1", folder=tmp_path)
+
+    executed = asyncio.run(in_a_notebook())
+    assert executed.cells[0].metadata["judged"]["status"] == Proof.OK
