@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 
 from grader.classroom import Classroom
 from grader.grade import grade, set_aside
@@ -76,7 +78,7 @@ def _side_by_side(
     """Yield each submission as it is done; with None where a worker was killed from outside."""
     # Not fork: kernels are started from threads of the child, and a fork copies no threads.
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(max_workers=count, mp_context=context)
+    pool = ProcessPoolExecutor(count, context, initializer=_end_with_parent)
     try:
         tasks: dict[Future[Graded], Submission] = {
             pool.submit(grade, assignment, submission): submission for submission in submissions
@@ -90,3 +92,15 @@ def _side_by_side(
         yield from ((submission, None) for task, submission in tasks.items() if task in lost)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that it works for is gone; its kernels end with it."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from builders import SOLVED, answered, hand_in
+import subprocess
+import sys
+import time
+
+import psutil
+from builders import COURSE, SOLVED, answered, hand_in
 from nbgrader.api import Gradebook
 
 from grader.batch import grade_class
@@ -51,3 +56,26 @@ def test_a_result_that_cannot_be_stored_is_named_and_the_others_are_stored(
     assert [one.status for one in graded] == [Status.GRADED, Status.BROKEN, Status.GRADED]
     assert "could not be stored" in graded[1].notes[-1]
     assert all(classroom.record(student, UNIT).is_file() for student in ("ada", "eve"))
+
+
+def test_when_the_grader_is_killed_no_process_of_its_remains(
+    classroom: Classroom, course: Course
+) -> None:
+    unit = classroom.assignment(UNIT, course)
+    for student in ("ada", "bob"):
+        node = answered(unit.notebooks[0].released, add="import time\ntime.sleep(9)")
+        hand_in(classroom, student, UNIT, "adding", node)
+    command = [sys.executable, "-m", "grader.cli", "grade", UNIT, "--class", str(classroom.root)]
+    grader = psutil.Popen(
+        [*command, "--solutions", str(COURSE)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    family: list[psutil.Process] = []
+    while sum("ipykernel_launcher" in " ".join(p.cmdline()) for p in family) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+        family = [p for p in grader.children(recursive=True) if p.status() != "zombie"]
+    grader.kill()
+    grader.wait()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
