@@ -148,7 +148,7 @@ def _nbgrader(cell: Cell, grade_id: str) -> dict[str, Any]:
 
 def exports(lesson: Lesson) -> dict[str, str]:
     """Return {exercise: reference solution}, markers taken out."""
-    return {cell.exercise: _without_markers(cell.source) for cell in lesson.of(Role.EXERCISE)}
+    return {cell.exercise: without_markers(cell.source) for cell in lesson.of(Role.EXERCISE)}
 
 
 def previously(lessons: list[Lesson]) -> str:
@@ -169,7 +169,7 @@ def previously(lessons: list[Lesson]) -> str:
             if not cell.markdown and cell.role is not Role.TESTS:
                 imports |= names.imports(cell.source)
         for cell in lesson.of(Role.EXERCISE):
-            source = _without_markers(cell.source)
+            source = without_markers(cell.source)
             for name in names.bound(source) - set(names.imports(source)):
                 if owners.setdefault(name, cell.exercise) != cell.exercise:
                     raise LessonError(
@@ -207,7 +207,8 @@ def _in_order(sources: list[str]) -> list[str]:
     return placed
 
 
-def _without_markers(source: str) -> str:
+def without_markers(source: str) -> str:
+    """Return the text of an answer cell with its solution in and the markers out."""
     return "\n".join(
         line
         for line in source.splitlines()

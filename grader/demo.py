@@ -15,9 +15,9 @@ import nbformat
 
 from grader.classroom import Classroom
 from grader.clean import grade_id
-from grader.course import exports, variants
+from grader.course import exports, variants, without_markers
 from grader.errors import UsageError
-from grader.lesson import BEGIN_SOLUTION, END_SOLUTION, Lesson, Role
+from grader.lesson import Lesson, Role
 from grader.model import Assignment
 
 MARKER = ".demo"
@@ -108,14 +108,7 @@ def _points_before(lesson: Lesson, exercise: str) -> float:
 
 def _notebook(lesson: Lesson, assignment: Assignment, answers: dict[str, str]) -> bytes:
     """Return the released notebook with `answers` and the model's written answers filled in."""
-    written = {
-        cell.name: "\n".join(
-            line
-            for line in cell.source.splitlines()
-            if BEGIN_SOLUTION not in line and END_SOLUTION not in line
-        )
-        for cell in lesson.of(Role.MANUAL)
-    }
+    written = {cell.name: without_markers(cell.source) for cell in lesson.of(Role.MANUAL)}
     notebook = nbformat.reads(assignment.notebooks[0].released, as_version=4)
     for cell in notebook.cells:
         name = grade_id(cell)

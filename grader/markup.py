@@ -18,6 +18,7 @@ from typing import Any
 import pygments  # type: ignore[import-untyped]
 from bleach.html5lib_shim import Filter  # type: ignore[import-untyped]
 from bleach.sanitizer import Cleaner  # type: ignore[import-untyped]
+from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup, escape
 from nbconvert.filters.ansi import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -118,6 +119,23 @@ def plain(text: str, limit: int = 600) -> str:
     """
     text = _readable(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[: 4 * limit])).strip()
     return text if len(text) <= limit else f"{text[:limit]} [...]"
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("grader"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{round(value, 2):g}"
+    environment.filters["markdown"] = markdown
+    environment.filters["plain"] = plain
+    environment.globals["styles"] = styles()
+    return environment
+
+
+def template(name: str) -> Template:
+    """Return one of the templates in ``grader/templates/``; what is put into it is escaped."""
+    return _environment().get_template(name)
 
 
 def styles() -> Markup:

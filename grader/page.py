@@ -10,9 +10,7 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
@@ -110,18 +108,7 @@ def render(work: Work) -> str:
         penalty=work.marks.penalty,
         waiting=sum(row.max_points for row in rows if row.is_waiting),
     )
-    return str(_environment().get_template("feedback.html.j2").render(page=page))
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("grader"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = lambda value: f"{round(value, 2):g}"
-    environment.filters["markdown"] = markup.markdown
-    environment.globals["styles"] = markup.styles()
-    return environment
+    return str(markup.template("feedback.html.j2").render(page=page))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from statistics import fmean, median
 
 import nbformat
-from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from nbgrader.api import Assignment
 from nbgrader.api import Gradebook as Database
@@ -115,31 +113,17 @@ def write_report(classroom: Classroom) -> Path:
     units = _units(classroom)
     if not units:
         raise UsageError(f"nothing has been graded in {classroom.root} yet: run grader grade")
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            name=classroom.root.resolve().name,
-            when=datetime.now().astimezone(),
-            units=units,
-            many=MANY,
-            shown=MISTAKES,
-        )
+    page = markup.template("report.html.j2").render(
+        name=classroom.root.resolve().name,
+        when=datetime.now().astimezone(),
+        units=units,
+        many=MANY,
+        shown=MISTAKES,
     )
     classroom.report.mkdir(parents=True, exist_ok=True)
     path = classroom.report / "index.html"
     path.write_text(page, encoding="utf-8", errors="replace")
     return path
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("grader"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = lambda value: f"{round(value, 2):g}"
-    environment.filters["plain"] = markup.plain
-    return environment
 
 
 # ---- reading --------------------------------------------------------------------------------
