@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
+from pathlib import Path
 
+from grader import launch
 from grader.classroom import Classroom
 from grader.grade import grade, set_aside
 from grader.gradebook import Gradebook
-from grader.model import (
-    Assignment,
-    Graded,
-    Submission,
-)
+from grader.kernels.warm import share, warm
+from grader.model import Assignment, Graded, Submission
 
 
 def grade_class(
@@ -26,6 +25,8 @@ def grade_class(
     students: list[str],
     workers: int | None = None,
     on_graded: Callable[[Graded], None] = lambda graded: None,
+    *,
+    sandbox: bool = True,
 ) -> list[Graded]:
     """Grade `students`' submissions of one unit, store each as it comes, return them in order.
 
@@ -34,11 +35,17 @@ def grade_class(
     Args:
         workers: submissions at a time; by default one for each core, 0 for none but this process.
         on_graded: called after a submission has been stored.
+        sandbox: isolate every submission from this machine and from the others.
+
+    Raises:
+        SandboxError: this machine cannot do that; nothing has been graded.
     """
+    if sandbox:
+        launch.require_sandbox()
     gradebook = Gradebook(classroom)
     submissions = {student: classroom.submission(student, assignment) for student in students}
     done: dict[str, Graded] = {}
-    for graded in _graded(assignment, list(submissions.values()), workers):
+    for graded in _graded(assignment, list(submissions.values()), workers, sandbox):
         try:
             gradebook.store(assignment, graded)
         except Exception as error:  # a full disk, a file in the way: one student's bad luck
@@ -50,16 +57,16 @@ def grade_class(
 
 
 def _graded(
-    assignment: Assignment, submissions: list[Submission], workers: int | None
+    assignment: Assignment, submissions: list[Submission], workers: int | None, sandbox: bool
 ) -> Iterator[Graded]:
     if workers == 0:
-        yield from (grade(assignment, submission) for submission in submissions)
+        yield from (grade(assignment, one, sandbox=sandbox) for one in submissions)
         return
     count = min(workers or os.cpu_count() or 1, max(1, len(submissions)))
     waiting = submissions
     while waiting:
         lost = []
-        for submission, graded in _side_by_side(assignment, waiting, count):
+        for submission, graded in _side_by_side(assignment, waiting, count, sandbox):
             if graded is None:
                 lost.append(submission)
             else:
@@ -68,20 +75,22 @@ def _graded(
         # workers): each of them alone, in a process of its own.
         suspects, waiting = lost[: 2 * count + 1], lost[2 * count + 1 :]
         for suspect in suspects:
-            [(_, graded)] = _side_by_side(assignment, [suspect], 1)
+            [(_, graded)] = _side_by_side(assignment, [suspect], 1, sandbox)
             yield graded or set_aside(assignment, suspect, "it ended the process that graded it")
 
 
 def _side_by_side(
-    assignment: Assignment, submissions: list[Submission], count: int
+    assignment: Assignment, submissions: list[Submission], count: int, sandbox: bool
 ) -> Iterator[tuple[Submission, Graded | None]]:
     """Yield each submission as it is done; with None where a worker was killed from outside."""
     # Not fork: kernels are started from threads of the child, and a fork copies no threads.
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(count, context, initializer=_end_with_parent)
+    # All workers ask one zygote: its imports are paid for once.
+    folder = warm().folder if sandbox else None
+    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(folder,))
     try:
         tasks: dict[Future[Graded], Submission] = {
-            pool.submit(grade, assignment, submission): submission for submission in submissions
+            pool.submit(grade, assignment, one, sandbox=sandbox): one for one in submissions
         }
         lost = []
         for task in as_completed(tasks):
@@ -94,8 +103,10 @@ def _side_by_side(
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the process that it works for is gone; its kernels end with it."""
+def _begin(zygotes: Path | None) -> None:
+    """Use the coordinator's zygotes in this worker, and end when the coordinator is gone."""
+    if zygotes is not None:
+        share(zygotes)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

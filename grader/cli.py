@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from grader.errors import GraderError, UsageError
+from grader.errors import GraderError, SandboxError, UsageError
 from grader.model import CellResult, Graded, Limits, Verdict
 
 app = typer.Typer(
@@ -43,6 +43,9 @@ COLOURS = {
 }
 
 Solutions = Annotated[Path, typer.Option(help="Folder of the lessons' sources.")]
+NoSandbox = Annotated[
+    bool, typer.Option("--no-sandbox", help="Let submissions do all that you may do.")
+]
 Notebooks = Annotated[Path, typer.Option(help="Folder of the built releases.")]
 
 
@@ -129,6 +132,7 @@ def grade(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    no_sandbox: NoSandbox = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Grade what a class handed in: DIR/submitted/<student>/<unit>/*.ipynb."""
@@ -147,7 +151,9 @@ def grade(
         assignment = classroom.assignment(unit, course, source)
         students = classroom.students(unit)
         with _progress(unit, len(students)) as advance:
-            results += grade_class(classroom, assignment, students, workers, advance)
+            results += grade_class(
+                classroom, assignment, students, workers, advance, sandbox=not no_sandbox
+            )
     if as_json:
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
@@ -171,6 +177,7 @@ def demo(
     class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom/demo"),
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    no_sandbox: NoSandbox = False,
 ) -> None:
     """Make a class of students whose scores are known, grade it, report on it."""
     from grader import course as courses
@@ -178,6 +185,7 @@ def demo(
     from grader.batch import grade_class
     from grader.report import write_report
 
+    sandbox = not no_sandbox and _can_isolate()
     course = courses.load_course(solutions)
     classroom = demos.open_class(class_)
     results = []
@@ -188,7 +196,7 @@ def demo(
         demos.hand_in(classroom, assignment, people)
         with _progress(lesson.unit, len(people)) as advance:
             names = [person.name for person in people]
-            graded = grade_class(classroom, assignment, names, workers, advance)
+            graded = grade_class(classroom, assignment, names, workers, advance, sandbox=sandbox)
         results += graded
         surprises += [
             f"{one.student}: {one.score:g}, expected {person.score:g}"
@@ -205,7 +213,38 @@ def demo(
     out.print("Every student got the score that was expected.")
 
 
+@app.command(name="doctor")
+def doctor_() -> None:
+    """Say what this machine can isolate, and what to install for the rest."""
+    from grader.kernels import doctor
+
+    table = Table()
+    for column in ("", "what", "found", "what to do"):
+        table.add_column(column)
+    found = doctor.examine()
+    for one in found:
+        mark = "[green]yes[/]" if one.works else "[red]no[/]" if one.needed else "[yellow]no[/]"
+        table.add_row(mark, one.name, _plain(one.detail), "" if one.works else _plain(one.advice))
+    out.print(table)
+    if any(one.needed and not one.works for one in found):
+        out.print("Submissions cannot be isolated here: grading needs --no-sandbox.")
+        raise typer.Exit(1)
+    out.print("Submissions are isolated here.")
+
+
 # ---- what is printed ------------------------------------------------------------------------
+
+
+def _can_isolate() -> bool:
+    """Say what is missing where nothing is isolated: the demo's class is our own."""
+    from grader.launch import require_sandbox
+
+    try:
+        require_sandbox()
+    except SandboxError as error:
+        err.print(f"[yellow]Not sandboxed:[/] {_plain(str(error))}", soft_wrap=True)
+        return False
+    return True
 
 
 def _class_table(results: list[Graded]) -> Table:

@@ -3,7 +3,7 @@
 papermill's own engine stops at the first error, and nbgrader pays every test cell that shows
 none. Here each code cell is run and leaves proof of what happened in ``cell.metadata.judged``:
 
-    status    ok, error, time limit, output limit, kernel died, no reply, not run
+    status    ok, error, time limit, memory limit, kernel died, not run, ...: `grader.proof.Proof`
     seconds   wall clock
     error     "NameError: name 'x' is not defined", empty when all went well
 
@@ -16,68 +16,42 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import subprocess
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import zmq
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager, papermill_engines
 
+from grader import launch
+from grader.errors import SandboxError
+from grader.kernels.groups import Usage
+from grader.kernels.warm import WarmError
 from grader.model import Limits
+from grader.proof import FATAL, Proof, Shown, bound, from_death, from_reply, from_usage
 
 log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
-START_SECONDS = 90.0  # a cold start of a kernel on a loaded machine
-MAX_MESSAGE = 32_000_000  # bytes: a larger message is not even received
-MAX_ERROR = 2_000  # characters of an error that are kept
-
-# A student's program has no business with these, and some would tell it that it is being graded.
-HIDDEN_PREFIXES = ("NBGRADER_", "PAPERMILL_", "PYTEST_")
-HIDDEN_VARIABLES = {"CI", "PYTHONPATH", "PYTHONSTARTUP"}
-
-
-class Proof(StrEnum):
-    """What is known of the run of one cell."""
-
-    OK = "ok"
-    ERROR = "error"
-    TIME = "time limit"
-    OUTPUT = "output limit"
-    DIED = "kernel died"
-    SILENT = "no reply"
-    NOT_RUN = "not run"
-
-
-class JudgedManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client is Any to mypy
-    """jupyter_client's, whose clients do not take messages of any size into memory."""
-
-    def client(self, **options: Any) -> Any:
-        """Return a client; libzmq breaks a connection over which too large a message comes."""
-        client = super().client(**options)
-        client.context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-        return client
+WATCH = 0.25  # seconds between two looks at what a cell uses
 
 
 class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no types
     """nbclient, but a cell's end is a proof and never an exception."""
 
-    def __init__(self, notebook: NotebookNode, limits: Limits, **options: Any) -> None:
-        super().__init__(
-            notebook, record_timing=False, kernel_manager_class=JudgedManager, **options
-        )
+    def __init__(
+        self, notebook: NotebookNode, manager: launch.JudgedManager, limits: Limits, **options: Any
+    ) -> None:
+        super().__init__(notebook, manager, record_timing=False, **options)
+        self.owns_km = True  # it shuts the kernel down
         self.limits = limits
-        self._bytes = 0  # of output of the current cell
+        self._shown = Shown()
+        self._cpu_before = 0.0  # when the current cell began
         self._dead = False
 
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
@@ -121,7 +95,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             cell.outputs.append(_error_output(proof, error))
 
     async def _execute(self, cell: NotebookNode, index: int, seconds: float) -> tuple[Proof, str]:
-        self._bytes = 0
+        self._shown = Shown()
+        self._cpu_before = self._usage().cpu_seconds
         self.clear_before_next_output = False
         request = self.kc.execute(cell.source, store_history=True, stop_on_error=False)
         output = asyncio.ensure_future(self._async_poll_output_msg(request, cell, index))
@@ -157,7 +132,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         limit: Proof | None = None
         idle_since: float | None = None
         while not reply.done():
-            await asyncio.wait({reply}, timeout=0.25)
+            await asyncio.wait({reply}, timeout=WATCH)
             now = time.monotonic()
             if reply.done() or not await self.km.is_alive():
                 return limit
@@ -168,12 +143,25 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                     return limit
             if limit is not None and now > end:
                 return limit  # interrupted, and it does not stop
-            over = self._bytes > self.limits.output_bytes
-            if limit is None and (now > end or over):
-                limit = Proof.OUTPUT if over else Proof.TIME
-                end = now + GRACE
-                await self.km.interrupt_kernel()
+            if limit is None:
+                limit = self._limit(now > end)
+                if limit in FATAL:
+                    return limit
+                if limit is not None:
+                    end = now + GRACE
+                    await self.km.interrupt_kernel()
         return limit
+
+    def _limit(self, late: bool) -> Proof | None:
+        """Return the limit that the current cell is over."""
+        usage = self._usage()
+        met = from_usage(self.limits, usage, usage.cpu_seconds - self._cpu_before)
+        return met or self._shown.limit(self.limits) or (Proof.TIME if late else None)
+
+    def _usage(self) -> Usage:
+        """Return what the kernel uses, as far as its provisioner counts."""
+        counts = getattr(self.km.provisioner, "usage", None)
+        return counts() if counts else Usage()
 
     async def _reply(self, request: str) -> dict[str, Any]:
         while True:
@@ -186,15 +174,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 await asyncio.sleep(0.01)
 
     def _read(self, reply: dict[str, Any], limit: Proof | None) -> tuple[Proof, str]:
-        if limit is Proof.TIME:
-            return limit, "stopped after the time that a cell may take"
-        if limit is Proof.OUTPUT:
-            return limit, f"stopped after {self.limits.output_bytes:,} bytes of output"
-        if reply.get("status") == "ok":
-            return Proof.OK, ""
-        name, value = str(reply.get("ename", "error")), str(reply.get("evalue", ""))
-        error = f"{name}: {value}" if value else name
-        return Proof.ERROR, error if len(error) <= MAX_ERROR else f"{error[:MAX_ERROR]} ..."
+        if limit is not None:
+            return limit, f"stopped: {bound(limit, self.limits)}"
+        return from_reply(reply, self.limits)
 
     async def _give_up(self, limit: Proof | None = None) -> tuple[Proof, str]:
         """The kernel is dead or will not be reached any more: end it, and say which."""
@@ -202,11 +184,13 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         self._dead = True
         if alive:
             await self.km.shutdown_kernel(now=True)
+        if limit in FATAL:
+            return limit, f"its kernel was ended: {bound(limit, self.limits)}"
         if limit is not None:
             return limit, "it could not be interrupted, and its kernel was ended"
         if alive:
             return Proof.SILENT, "the cell changed what the kernel answers with"
-        return Proof.DIED, "the cell ended its own kernel (os._exit, a crash, or out of memory)"
+        return from_death(await self.km.provisioner.poll(), self._usage(), self.limits)
 
     async def _async_poll_output_msg(self, request: str, cell: NotebookNode, index: int) -> None:
         while True:
@@ -214,9 +198,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 message = await self.kc.get_iopub_msg(timeout=None)
                 if message["parent_header"].get("msg_id") != request:
                     continue
-                self._bytes += _size(message)
+                self._count(message)
                 idle = message["content"].get("execution_state") == "idle"
-                if self._bytes > self.limits.output_bytes and not idle:
+                if self._shown.limit(self.limits) and not idle:
                     continue  # dropped: the grader's memory stays flat
                 self.process_message(message, cell, index)
             except CellExecutionComplete:
@@ -224,6 +208,14 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             except Exception as error:  # a message that a student forged: not worth a crash
                 log.info("message dropped: %s", error)
                 await asyncio.sleep(0.01)
+
+    def _count(self, message: dict[str, Any]) -> None:
+        shown = self._shown
+        shown.output += _size(message)
+        for kind, content in (message["content"].get("data") or {}).items():
+            if kind.startswith("image/"):
+                shown.pictures += 1
+                shown.largest = max(shown.largest, len(content))
 
 
 def _size(message: dict[str, Any]) -> int:
@@ -241,59 +233,54 @@ def _error_output(proof: Proof, error: str) -> NotebookNode:
     return nbformat.v4.new_output("error", ename=name, evalue=error, traceback=[line])
 
 
-def kernel_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a student's kernel: this one, less what is not its business."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(HIDDEN_PREFIXES) and name not in HIDDEN_VARIABLES
-    }
-    # One thread a kernel: as many kernels run side by side as there are cores.
-    fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return kept | fixed | extra
-
-
-def kernel_name(notebook: NotebookNode) -> str:
-    """Return an installed kernel for `notebook`: its own, or python3 for any Python notebook."""
-    spec = notebook.metadata.get("kernelspec", {})
-    name = str(spec.get("name") or "python3")
-    if name in KernelSpecManager().find_kernel_specs():
-        return name
-    return "python3"
-
-
 def execute(
     progress: NotebookExecutionManager,
     kernel_name: str,
     limits: Limits,
     environment: dict[str, str],
     folder: Path,
+    *,
+    sandbox: bool,
 ) -> None:
     """Run the notebook that `progress` holds; what `grader.judged` gives to papermill."""
+    variables = launch.warm_environment if sandbox else launch.cold_environment
     client = JudgedClient(
         progress.nb,
+        launch.manager(kernel_name, limits, sandbox=sandbox),
         limits,
-        kernel_name=kernel_name,
-        startup_timeout=START_SECONDS,
+        startup_timeout=launch.START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
+        # In a room nothing has to be put in order before the end.
+        shutdown_kernel="immediate" if sandbox else "graceful",
     )
-    # Not asyncio.run: papermill may be called from a notebook, where a loop is running already.
-    run_sync(client.run)(kernel_environment(environment), progress)
+    try:
+        # Not asyncio.run: papermill may be called from a notebook, where a loop runs already.
+        run_sync(client.run)(variables(environment), progress)
+    except WarmError as error:
+        raise SandboxError(f"no sandboxed kernel: {error}") from error
 
 
 def run(
-    notebook: NotebookNode, folder: Path, limits: Limits, environment: dict[str, str]
+    notebook: NotebookNode,
+    folder: Path,
+    limits: Limits,
+    environment: dict[str, str],
+    *,
+    sandbox: bool = True,
 ) -> NotebookNode:
     """Execute `notebook` in `folder` and return it, with a proof in each code cell.
 
     A cell that nothing is known of (the kernel did not even start) is ``not run``.
+
+    Raises:
+        SandboxError: the kernel was to be isolated, and cannot be.
     """
     notebook.metadata.setdefault("papermill", {})
     try:
         papermill_engines.execute_notebook_with_engine(
-            "judged",
+            "judged" if sandbox else "judged-no-sandbox",
             notebook,
-            kernel_name(notebook),
+            launch.kernel_name(notebook),
             progress_bar=False,
             limits=limits,
             environment=environment,

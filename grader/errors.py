@@ -4,7 +4,8 @@
     ├── UsageError              a name, a path or an option that does not exist
     ├── LessonError             a mistake in a lesson's source: file, line, advice
     ├── AssignmentError         an nbgrader source folder that nbgrader itself refuses
-    └── SubmissionError         a submitted file that cannot be read (becomes a stored verdict)
+    ├── SubmissionError         a submitted file that cannot be read (becomes a stored verdict)
+    └── SandboxError            this machine cannot isolate a kernel; says what is missing
 
 `grader.check.CheckFailed` stands apart: it is a student's, and `check` imports nothing of ours.
 """
@@ -48,6 +49,10 @@ class AssignmentError(GraderError):
 
 class SubmissionError(GraderError):
     """A submitted file cannot be read; the message is the reason that the student is given."""
+
+
+class SandboxError(GraderError):
+    """A kernel cannot be isolated here, and nobody has typed that it need not be."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
-from traitlets import Float
+from traitlets import Bool, Float
 
 from grader import engine, score
 from grader.model import Limits
@@ -21,6 +21,8 @@ class JudgedExecute(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader shi
         Limits.submission_seconds, help="Seconds that a notebook may take."
     ).tag(config=True)
 
+    sandbox = Bool(True, help="Run notebooks in isolated kernels.").tag(config=True)
+
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
@@ -28,5 +30,7 @@ class JudgedExecute(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader shi
         folder = Path(resources.get("metadata", {}).get("path") or ".")
         limits = Limits(self.cell_seconds, self.submission_seconds)
         # nbgrader promises its authors this variable.
-        nb = engine.run(nb, folder, limits, {"NBGRADER_EXECUTION": "autograde"})
+        nb = engine.run(
+            nb, folder, limits, {"NBGRADER_EXECUTION": "autograde"}, sandbox=self.sandbox
+        )
         return score.settle(nb), resources

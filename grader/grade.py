@@ -40,8 +40,12 @@ MAX_WRITTEN_FILES = 20
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
-def grade(assignment: Assignment, submission: Submission) -> Graded:
-    """Return what `submission` is worth. Never raises: a failure of ours is a verdict too."""
+def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = True) -> Graded:
+    """Return what `submission` is worth. Never raises: a failure of ours is a verdict too.
+
+    Args:
+        sandbox: isolate its kernels; where that cannot be done it comes back as broken.
+    """
     began = time.monotonic()
     notes = list(submission.notes)
     handed_in = dict(submission.notebooks)
@@ -60,7 +64,7 @@ def grade(assignment: Assignment, submission: Submission) -> Graded:
                 notebook, remarks = clean.clean(source, handed_in[source.name])
                 read += 1
                 notes += remarks
-                graded.append(_run(assignment, source, notebook, folder))
+                graded.append(_run(assignment, source, notebook, folder, sandbox))
             except SubmissionError as error:
                 notes.append(str(error))
                 graded.append(_blank(source, Verdict.NOT_RUN, str(error)))
@@ -99,7 +103,7 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
         notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
     for cell in notebook.cells:
         cell.setdefault("metadata", nbformat.from_dict({}))
-    notebook = engine.run(notebook, path.parent, limits, {})
+    notebook = engine.run(notebook, path.parent, limits, {}, sandbox=False)
     return score.results(path.stem, notebook)
 
 
@@ -113,7 +117,7 @@ def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
         folder = Path(name) / lesson.unit
         release.write_source(course, lesson, folder)
         notebook = nbformat.read(folder / f"{lesson.notebook}.ipynb", as_version=4)
-        notebook = engine.run(notebook, folder, Limits(600, 3600), {})
+        notebook = engine.run(notebook, folder, Limits(600, 3600), {}, sandbox=False)
     for cell in notebook.cells:
         judged = cell.metadata.get("judged", {})
         if judged.get("error"):
@@ -122,14 +126,19 @@ def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
 
 
 def _run(
-    assignment: Assignment, source: SourceNotebook, notebook: NotebookNode, folder: Path
+    assignment: Assignment,
+    source: SourceNotebook,
+    notebook: NotebookNode,
+    folder: Path,
+    sandbox: bool,
 ) -> GradedNotebook:
     if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
         for cell in notebook.cells:
             cell.metadata.setdefault("tags", [])
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
-    notebook = engine.run(notebook, folder, assignment.limits, dict(assignment.environment))
+    variables = dict(assignment.environment)
+    notebook = engine.run(notebook, folder, assignment.limits, variables, sandbox=sandbox)
     return GradedNotebook(
         name=source.name,
         cells=score.results(source.name, notebook),

@@ -1,4 +1,4 @@
-"""``papermill --engine judged in.ipynb out.ipynb``
+"""``papermill --engine judged in.ipynb out.ipynb``, and ``judged-no-sandbox``
 
 papermill loads this module while it is itself being imported (its registry of entry points), so
 it must need nothing of ours until a notebook is run, and is never imported by our own modules:
@@ -14,7 +14,9 @@ from papermill.engines import Engine, NotebookExecutionManager
 
 
 class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
-    """Every cell runs, past errors, with limits; see `grader.engine`."""
+    """Every cell runs, past errors, with limits, in a sandbox; see `grader.engine`."""
+
+    sandbox = True
 
     @classmethod
     def execute_managed_notebook(
@@ -42,4 +44,11 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             cell_seconds=execution_timeout or Limits.cell_seconds,
             submission_seconds=24 * 3600.0,  # papermill's own users set no limit on the whole
         )
-        engine.execute(nb_man, kernel_name, limits, environment or {}, Path(cwd or Path.cwd()))
+        folder = Path(cwd or Path.cwd())
+        engine.execute(nb_man, kernel_name, limits, environment or {}, folder, sandbox=cls.sandbox)
+
+
+class UnsandboxedEngine(JudgedEngine):
+    """The same in an ordinary kernel, which can do what you can do."""
+
+    sandbox = False

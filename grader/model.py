@@ -33,11 +33,37 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one submission may use. Times in seconds of wall clock, sizes in bytes."""
+    """What one submission may use: seconds, bytes, and numbers of things.
+
+    Times and output hold everywhere; the others where kernels are sandboxed.
+
+    Attributes:
+        cell_seconds, submission_seconds: wall clock.
+        cell_cpu_seconds, submission_cpu_seconds: of all its processes and threads together.
+        memory_bytes: of all its processes together, and of each one.
+        gpu_memory_bytes: of all its processes together, where the unit asks for a GPU.
+        processes: at a time, threads included.
+        open_files: at a time, in one process.
+        file_bytes: of one file.
+        disk_bytes, inodes: of all it writes, in its folder, in /tmp and in /dev/shm, each.
+        output_bytes: of one cell; what comes after is dropped, and the cell interrupted.
+        pictures, picture_bytes: pictures that one cell may show, and the size of each.
+    """
 
     cell_seconds: float = 30.0
     submission_seconds: float = 300.0
-    output_bytes: int = 4_000_000  # per cell; what comes after is dropped, and the cell interrupted
+    cell_cpu_seconds: float = 60.0
+    submission_cpu_seconds: float = 600.0
+    memory_bytes: int = 2 * 2**30
+    gpu_memory_bytes: int = 4 * 2**30
+    processes: int = 128
+    open_files: int = 512
+    file_bytes: int = 100_000_000
+    disk_bytes: int = 200_000_000
+    inodes: int = 10_000
+    output_bytes: int = 4_000_000
+    pictures: int = 60
+    picture_bytes: int = 2_000_000
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from nbformat import NotebookNode
 from nbgrader.utils import compute_checksum, is_grade, is_solution, is_task
 
 from grader.clean import grade_id
-from grader.engine import Proof
 from grader.model import CellResult, Verdict
+from grader.proof import Proof
 
 ASSERTIONS = ("AssertionError", "CheckFailed")
 

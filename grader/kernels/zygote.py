@@ -1,0 +1,400 @@
+"""The zygote: a process that has imported what lessons need, and forks a kernel when asked.
+
+Started by `grader.kernels.warm` with a listening Unix socket (SOCK_SEQPACKET). It ends when nobody
+is connected any more. A connection that sends a request
+
+    {"name": ..., "connection": {...}, "environment": {...}, "limits": {...}, "show": [...],
+     "gpu": bool}    with descriptors: shell, iopub, stdin, control, heartbeat, the kernel's folder
+
+gets a kernel: ``{"pid": its pid, "room": pid of the room's first process, "group": ...}`` with a
+descriptor of the kernel's home; ``{"ended": wait status, "used": ...}`` when it has ended; or
+``{"error": "why there is no kernel"}``. The kernel lives no longer than the connection.
+
+One thread, and never a GPU: a fork copies no threads, and CUDA does not survive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import zmq
+from ipykernel.heartbeat import Heartbeat
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from IPython.core.application import BaseIPythonApplication
+from traitlets.config import Config
+
+from grader.kernels import groups, room
+
+PRELOAD = (
+    "numpy",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "torch",
+    "sklearn.datasets",
+    "ipywidgets",
+    "PIL.Image",
+)
+SETTINGS = {
+    # Nobody reads the history, and it is a database and a thread.
+    "HistoryManager": {"enabled": False},
+    "Application": {"log_level": "CRITICAL"},
+}
+PATIENCE = 60.0  # seconds without anybody, before the first one comes
+CHANNELS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+SLACK = 256 * 2**20  # bytes: what the walls of a room and shared pages add to a kernel's memory
+
+
+# ---- the kernel -----------------------------------------------------------------------------
+
+
+def _done(*_: Any) -> None:
+    """Do nothing: it was done before the fork."""
+
+
+class WarmKernel(IPythonKernel):  # type: ignore[misc]  # Any to mypy
+    """ipykernel's, made before the fork and given its sockets and streams after it."""
+
+    @classmethod
+    def instance(cls, *args: Any, **given: Any) -> WarmKernel:
+        """Return the one kernel; `given` goes into it also when it has been made before."""
+        made_before = cls.initialized()
+        kernel: WarmKernel = super().instance(*args, **given)
+        if made_before:
+            for name, value in given.items():
+                setattr(kernel, name, value)
+            kernel._stdout, kernel._stderr = sys.stdout, sys.stderr
+            shell: Any = kernel.shell
+            for hook in (shell.displayhook, shell.display_pub):
+                hook.session, hook.pub_socket = kernel.session, kernel.iopub_socket
+            shell.displayhook.topic = kernel._topic("execute_result")
+        return kernel
+
+
+class WarmHeartbeat(Heartbeat):  # type: ignore[misc]  # Any to mypy
+    """ipykernel's, on a socket that listens already."""
+
+    listening = -1
+
+    def _try_bind_socket(self) -> Any:
+        self.socket.setsockopt(zmq.USE_FD, self.listening)
+        return super()._try_bind_socket()
+
+
+class WarmKernelApp(IPKernelApp):  # type: ignore[misc]  # Any to mypy
+    """ipykernel's, without files of its own, on sockets that were opened outside of the room."""
+
+    kernel_class = WarmKernel
+    listening: dict[int, int]
+
+    def prepare(self) -> None:
+        """Do before the fork what needs no socket, and leave it out after the fork."""
+        BaseIPythonApplication.initialize(self, [])
+        self.kernel = self.kernel_class.instance(
+            parent=self, session=self.session, profile_dir=self.profile_dir, user_ns=self.user_ns
+        )
+        self.init_shell()
+        for step in ("init_pdb", "init_path", "init_gui_pylab", "init_extensions", "init_code"):
+            getattr(self, step)()
+            setattr(self, step, _done)
+        for step in (
+            "parse_command_line",
+            "init_profile_dir",
+            "init_config_files",
+            "load_config_file",
+            "init_shell",
+        ):
+            setattr(self, step, _done)
+
+    def init_connection_file(self) -> None:
+        """Do nothing: all was handed over."""
+
+    def write_connection_file(self, **_: Any) -> None:
+        """Do nothing: nobody could read it."""
+
+    def init_crash_handler(self) -> None:
+        """Do nothing: stderr is not kept."""
+
+    def _try_bind_socket(self, s: Any, port: int) -> int:
+        s.setsockopt(zmq.USE_FD, self.listening[port])
+        bound: int = super()._try_bind_socket(s, port)
+        return bound
+
+    def _apply_curve_client_options(self, socket: Any) -> None:
+        # The debugger's way back to the shell: a path that does not exist inside of the room. It
+        # would be tried ten times a second.
+        socket.reconnect_ivl = -1
+
+    def init_heartbeat(self) -> None:
+        """Start it on its own context, as ipykernel does."""
+        address = (self.transport, self.ip, self.hb_port)
+        self.heartbeat = WarmHeartbeat(zmq.Context(), address)
+        self.heartbeat.listening = self.listening[self.hb_port]
+        self.heartbeat.start()
+
+
+def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
+    """Be an IPython kernel in this forked process until it ends."""
+    log = os.dup(2)
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(nowhere, fd)
+        os.close(nowhere)
+        os.environ.update(request["environment"])
+        asyncio.set_event_loop(asyncio.new_event_loop())  # the one before waits on what is closed
+        os.chdir(room.HOME)
+        room.settle(request["limits"])
+        _reseed()
+        importlib.invalidate_caches()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
+            del sys.modules[name]
+        connection = request["connection"]
+        sys.path.insert(0, "")  # the kernel's own folder, as in any kernel
+        app = WarmKernelApp.instance()
+        app.listening = {connection[c]: fd for c, fd in zip(CHANNELS, listening, strict=True)}
+        app.load_connection_info(connection)
+        app.session.pid = os.getpid()  # it refuses to speak in a fork
+        app.initialize([])
+        os.close(log)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.write(log, traceback.format_exc().encode())
+        os._exit(1)
+    app.start()
+
+
+def _reseed() -> None:
+    """Give this process random numbers of its own, as a fresh start of Python would."""
+    import random
+
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+# ---- the zygote -----------------------------------------------------------------------------
+
+
+@dataclass
+class Kernel:
+    """A kernel that has been forked."""
+
+    room: room.Room
+    connection: socket.socket
+
+
+class Zygote:
+    """Answers requests, reaps what has ended; see the module."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self._kernels: dict[int, Kernel] = {}
+        # By the room's builder: when that is reaped, nobody is in the room any more.
+        self._rooms: dict[int, groups.Group | None] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listening, selectors.EVENT_READ, self._accept)
+        woken, wake = os.pipe()
+        for fd in (woken, wake):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
+        self._connections = 0
+
+    def serve(self) -> None:
+        """Work until everybody has gone."""
+        last = time.monotonic() + PATIENCE
+        while self._connections or time.monotonic() < last:
+            for key, _ in self._selector.select(timeout=5.0):
+                key.data()
+                if self._connections:
+                    last = 0.0
+        for kernel in list(self._kernels.values()):
+            kernel.room.close()
+
+    def _accept(self) -> None:
+        connection, _ = self._listening.accept()
+        self._connections += 1
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._answer(connection))
+
+    def _answer(self, connection: socket.socket) -> None:
+        descriptors: list[int] = []
+        try:
+            data, descriptors, _, _ = socket.recv_fds(connection, 2**20, len(CHANNELS) + 1)
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(connection)
+            return
+        try:
+            reply, home = self._start(json.loads(data), descriptors, connection)
+            try:
+                socket.send_fds(connection, [json.dumps(reply).encode()], [home])
+            finally:
+                os.close(home)
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                connection.send(json.dumps({"error": f"{error}"}).encode())
+            if not isinstance(error, (room.RoomError, OSError)):
+                traceback.print_exc()
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+
+    def _start(
+        self, request: dict[str, Any], descriptors: list[int], connection: socket.socket
+    ) -> tuple[dict[str, Any], int]:
+        limits = request["limits"]
+        memory = int(limits["memory_bytes"]) + SLACK
+        walls = room.Room(request["show"], gpu=request["gpu"])
+        group = groups.make(request["name"], memory, int(limits["processes"]))
+        self._rooms[walls.builder] = group
+        try:
+            pid, home = self._fork(request, descriptors, walls, group)
+        except BaseException:
+            walls.close()
+            raise
+        self._kernels[pid] = Kernel(walls, connection)
+        reply = {"pid": pid, "room": walls.pid, "group": group and asdict(group)}
+        return reply, home
+
+    def _fork(
+        self,
+        request: dict[str, Any],
+        descriptors: list[int],
+        walls: room.Room,
+        group: groups.Group | None,
+    ) -> tuple[int, int]:
+        """Fork a process that goes into the room and forks the kernel; return pid and home."""
+        *listening, folder = descriptors
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        doorman = os.fork()
+        if doorman == 0:
+            try:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                _close_all_but({0, 1, 2, far.fileno(), *descriptors})
+                os.setsid()
+                if group is not None:
+                    group.add(os.getpid())
+                walls.enter(int(request["limits"]["disk_bytes"]), int(request["limits"]["inodes"]))
+                os.chdir(room.HOME)
+                room.copy_in(folder)
+                os.close(folder)
+                pid = os.fork()
+                if pid == 0:
+                    far.close()
+                    become_kernel(request, listening)
+                    os._exit(0)
+                home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+                socket.send_fds(far, [str(pid).encode()], [home])
+                os._exit(0)
+            except BaseException as error:
+                with contextlib.suppress(OSError):
+                    far.send(f"!{error}".encode())
+                os._exit(1)
+        far.close()
+        with near:
+            data, homes, _, _ = socket.recv_fds(near, 4096, 1)
+        if not homes:
+            reason = data[1:].decode(errors="replace") or "it was killed"
+            raise room.RoomError(f"no kernel in the room: {reason}")
+        return int(data), homes[0]
+
+    def _reap(self, woken: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(woken, 4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid in self._kernels:
+                kernel = self._kernels.pop(pid)
+                group = self._rooms.get(kernel.room.builder)
+                used = asdict(group.usage()) if group is not None else {}
+                kernel.room.close()
+                last = {"ended": status, "used": used}
+                with contextlib.suppress(OSError):
+                    kernel.connection.send(json.dumps(last).encode())
+            group = self._rooms.pop(pid, None)
+            if group is not None:
+                group.remove()
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        connection.close()
+        self._connections -= 1
+        for kernel in self._kernels.values():
+            if kernel.connection is connection:
+                kernel.room.close()
+
+
+def _close_all_but(keep: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _warm_up() -> None:
+    # pyplot asks for its backend when it is imported, and the backend for IPython's shell.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    with _without("debugpy"):
+        WarmKernelApp.instance(config=Config(SETTINGS)).prepare()
+    for name in PRELOAD:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    if "matplotlib" in sys.modules:
+        _draw_once()
+    gc.collect()
+    gc.freeze()
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let `module` seem not to be installed: nobody debugs here, and it takes 0.1 s a kernel."""
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+def _draw_once() -> None:
+    """Draw a figure: fonts and the parser of formulas are then known."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().set_title("$x^2$ and text")
+    FigureCanvasAgg(figure).print_png(io.BytesIO())
+
+
+def main(descriptor: int) -> None:
+    """Serve on the listening socket `descriptor`."""
+    listening = socket.socket(fileno=descriptor)
+    room.be_reaper()
+    _warm_up()
+    threads = len(os.listdir("/proc/self/task"))
+    if threads > 1:
+        print(f"{threads} threads after the imports: a fork would lose them", file=sys.stderr)
+    Zygote(listening).serve()
