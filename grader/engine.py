@@ -241,12 +241,13 @@ def execute(
     folder: Path,
     *,
     sandbox: bool,
+    gpu: bool = False,
 ) -> None:
     """Run the notebook that `progress` holds; what `grader.judged` gives to papermill."""
     variables = launch.warm_environment if sandbox else launch.cold_environment
     client = JudgedClient(
         progress.nb,
-        launch.manager(kernel_name, limits, sandbox=sandbox),
+        launch.manager(kernel_name, limits, sandbox=sandbox, gpu=gpu),
         limits,
         startup_timeout=launch.START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
@@ -267,6 +268,7 @@ def run(
     environment: dict[str, str],
     *,
     sandbox: bool = True,
+    gpu: bool = False,
 ) -> NotebookNode:
     """Execute `notebook` in `folder` and return it, with a proof in each code cell.
 
@@ -285,6 +287,7 @@ def run(
             limits=limits,
             environment=environment,
             cwd=folder,
+            gpu=gpu,
         )
     finally:
         notebook.metadata.pop("papermill", None)

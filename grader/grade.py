@@ -138,7 +138,9 @@ def _run(
             cell.metadata.setdefault("tags", [])
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
     variables = dict(assignment.environment)
-    notebook = engine.run(notebook, folder, assignment.limits, variables, sandbox=sandbox)
+    notebook = engine.run(
+        notebook, folder, assignment.limits, variables, sandbox=sandbox, gpu=assignment.gpu
+    )
     return GradedNotebook(
         name=source.name,
         cells=score.results(source.name, notebook),

@@ -26,6 +26,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         limits: Any = None,
         environment: dict[str, str] | None = None,
         cwd: str | Path | None = None,
+        gpu: bool = False,
         execution_timeout: float | None = None,
         **_: Any,
     ) -> None:
@@ -34,6 +35,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         Args:
             limits: a `grader.model.Limits`: what a cell and the notebook may use.
             environment: variables added to the kernel's.
+            gpu: let a sandboxed kernel use the GPU.
             cwd: the kernel's folder; by default this process's.
             execution_timeout: papermill's option for the seconds of a cell.
         """
@@ -45,7 +47,9 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             submission_seconds=24 * 3600.0,  # papermill's own users set no limit on the whole
         )
         folder = Path(cwd or Path.cwd())
-        engine.execute(nb_man, kernel_name, limits, environment or {}, folder, sandbox=cls.sandbox)
+        engine.execute(
+            nb_man, kernel_name, limits, environment or {}, folder, sandbox=cls.sandbox, gpu=gpu
+        )
 
 
 class UnsandboxedEngine(JudgedEngine):

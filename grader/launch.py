@@ -95,7 +95,7 @@ def kernel_name(notebook: NotebookNode) -> str:
     return "python3"
 
 
-def manager(name: str, limits: Limits, *, sandbox: bool) -> JudgedManager:
+def manager(name: str, limits: Limits, *, sandbox: bool, gpu: bool = False) -> JudgedManager:
     """Return a manager for one kernel of the spec `name`.
 
     Raises:
@@ -107,7 +107,7 @@ def manager(name: str, limits: Limits, *, sandbox: bool) -> JudgedManager:
         language = str(spec.language).lower() if spec else "nothing"
         if language != "python":
             raise SandboxError(f'the kernel "{name}" speaks {language}; only Python is sandboxed')
-        made.warm = {"limits": asdict(limits), "show": [str(path) for path in shown()]}
+        made.warm = {"limits": asdict(limits), "show": [str(path) for path in shown()], "gpu": gpu}
     return made
 
 

@@ -89,6 +89,7 @@ class Assignment:
         files: support files beside the notebooks, (relative path, content).
         environment: variables that the kernel is given. nbgrader promises its authors
             ``NBGRADER_EXECUTION``; a lesson of ours never learns that it is being graded.
+        gpu: the unit's header asks for one.
         parameters: papermill parameters, injected where a notebook has a ``parameters`` cell.
     """
 
@@ -97,6 +98,7 @@ class Assignment:
     files: tuple[tuple[str, bytes], ...] = ()
     limits: Limits = field(default_factory=Limits)
     environment: tuple[tuple[str, str], ...] = ()
+    gpu: bool = False
     parameters: tuple[tuple[str, str | int], ...] = ()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 from nbformat import NotebookNode
 
 from grader import engine
@@ -64,9 +68,33 @@ def content(node: NotebookNode) -> bytes:
     return text.encode()
 
 
-def run(*cells: NotebookNode | str, limits: Limits = QUICK, folder: Path) -> NotebookNode:
+def run(
+    *cells: NotebookNode | str, limits: Limits = QUICK, folder: Path, **options: bool
+) -> NotebookNode:
     """Execute a notebook of these cells in a real kernel."""
-    return engine.run(notebook(*cells), folder, limits, {})
+    return engine.run(notebook(*cells), folder, limits, {}, **options)
+
+
+def strangers(grader: psutil.Process | None = None) -> set[int]:
+    """Return the pids of all processes in the rooms of `grader`, by default this process.
+
+    A zygote is the foster parent of all that is born in its rooms, whatever becomes of parents.
+    """
+    ours = os.stat("/proc/self/ns/user").st_ino
+    found = set()
+    for process in (grader or psutil.Process()).children(recursive=True):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{process.pid}/ns/user").st_ino != ours:
+                found.add(process.pid)
+    return found
+
+
+def wait_until_gone(before: set[int], seconds: float = 3.0) -> bool:
+    """Return whether nobody is in a room any more but for those of `before`."""
+    end = time.monotonic() + seconds
+    while strangers() - before and time.monotonic() < end:
+        time.sleep(0.05)
+    return not strangers() - before
 
 
 def source(*cells: NotebookNode, name: str = "hw") -> SourceNotebook:

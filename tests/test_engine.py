@@ -28,7 +28,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "GRACE", 1.0)
 
 
-def test_every_cell_runs_past_errors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "cold"])
+def test_every_cell_runs_past_errors(tmp_path: Path, sandbox: bool) -> None:
     executed = run(
         "1 / 0",
         "print('here')",
@@ -41,6 +42,7 @@ def test_every_cell_runs_past_errors(tmp_path: Path) -> None:
         "",
         "print(x, __name__)",
         folder=tmp_path,
+        sandbox=sandbox,
     )
     ok, error = "ok", "error"
     assert statuses(executed) == [error, ok, error, error, error, error, ok, ok, ok, ok]
@@ -169,13 +171,14 @@ def test_a_kernel_that_answers_no_more_is_ended(
     assert statuses(executed)[-1] == "not run"
 
 
-def test_the_kernel_runs_in_its_folder_and_leaves_no_process(tmp_path: Path) -> None:
+def test_a_cold_kernel_runs_in_its_folder_and_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("number = 7")
     executed = run(
         "import beside, os, subprocess, sys\nprint(beside.number, os.getcwd())",
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])",
         "print(p.pid)",
         folder=tmp_path,
+        sandbox=False,
     )
     assert printed(executed.cells[0]).split() == ["7", str(tmp_path.resolve())]
     process = Path(f"/proc/{printed(executed.cells[2]).strip()}/stat")
@@ -186,17 +189,19 @@ def test_the_kernel_runs_in_its_folder_and_leaves_no_process(tmp_path: Path) -> 
     pytest.fail("a process that the notebook started is still there")
 
 
+@pytest.mark.parametrize("sandbox", [True, False], ids=["sandboxed", "cold"])
 def test_the_kernel_is_not_told_that_it_is_graded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: bool
 ) -> None:
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     monkeypatch.setenv("SOMETHING_ELSE", "1")
-    executed = run("import os; print(sorted(os.environ))", folder=tmp_path)
+    executed = run("import os; print(sorted(os.environ))", folder=tmp_path, sandbox=sandbox)
     names = printed(executed.cells[0])
-    assert "SOMETHING_ELSE" in names
+    assert ("SOMETHING_ELSE" in names) is not sandbox
     for name in ("NBGRADER", "PYTEST", "PAPERMILL", "'CI'", "PYTHONPATH"):
         assert name not in names
-    node = engine.run(notebook("import os; print(os.environ['A'])"), tmp_path, QUICK, {"A": "b"})
+    node = notebook("import os; print(os.environ['A'])")
+    engine.run(node, tmp_path, QUICK, {"A": "b"}, sandbox=sandbox)
     assert printed(node.cells[0]) == "b\n"
 
 

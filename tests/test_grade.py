@@ -151,7 +151,7 @@ def test_a_broken_test_is_never_the_student_s_failure() -> None:
 def test_a_failure_of_the_grader_is_never_the_student_s_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: object) -> NotebookNode:
+    def fail(*_: object, **__: object) -> NotebookNode:
         raise OSError("no space left on device")
 
     monkeypatch.setattr("grader.engine.run", fail)

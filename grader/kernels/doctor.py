@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import uuid
@@ -90,7 +91,7 @@ def _room() -> Finding:
             walls.enter(2**20, 64)
             if os.fork() == 0:
                 seen = sorted(name for name in os.listdir("/proc") if name.isdigit())
-                links = [line.split(":")[0].strip() for line in open("/proc/net/dev")][2:]
+                links = [name for _, name in socket.if_nameindex()]
                 os.write(far, f"{len(seen)} processes, network: {' '.join(links)}".encode())
             os._exit(0)
         except BaseException as error:
@@ -118,9 +119,9 @@ def _group() -> Finding:
             False,
             "none can be made: limits are those of single processes, and a watchdog adds them up",
             needed=False,
-            advice="Run the grader in a scope of its own: systemd-run --user --scope -p Delegate=yes "
-            "grader grade ...; without it a submission can hold memory that the watchdog "
-            "does not see (unmapped memory files).",
+            advice="Run it in a scope of its own: systemd-run --user --scope -p Delegate=yes "
+            "grader grade ... Without, a submission can hold memory that the watchdog does not "
+            "see (memory files that are mapped nowhere).",
         )
     group.remove()
     return Finding("control groups", True, f"version {group.version}: memory, processes, CPU time")

@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,26 +125,45 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> Group | N
     return None
 
 
+def family(pids: Iterable[int]) -> list[psutil.Process]:
+    """Return the processes `pids` and all below them, as far as they still live."""
+    found: dict[int, psutil.Process] = {}
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            top = psutil.Process(pid)
+            for process in (top, *top.children(recursive=True)):
+                found.setdefault(process.pid, process)
+    return list(found.values())
+
+
 def usage(pids: Iterable[int]) -> Usage:
     """Add up what the processes `pids` and all below them use, where there is no group.
 
     Memory is the proportional set size: what is shared with the zygote counts in part.
     """
     cpu, memory, threads = 0.0, 0, 0
-    seen: set[int] = set()
-    for pid in pids:
+    for process in family(pids):
         with contextlib.suppress(psutil.Error):
-            top = psutil.Process(pid)
-            for process in (top, *top.children(recursive=True)):
-                if process.pid in seen:
-                    continue
-                seen.add(process.pid)
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    cpu += times.user + times.system + times.children_user + times.children_system
-                    threads += process.num_threads()
-                    memory += process.memory_full_info().pss
+            times = process.cpu_times()
+            cpu += times.user + times.system + times.children_user + times.children_system
+            threads += process.num_threads()
+            memory += process.memory_full_info().pss
     return Usage(cpu, memory, threads)
+
+
+def gpu_bytes(pids: Collection[int]) -> int:
+    """Return the memory that the processes `pids` hold on all NVIDIA GPUs; 0 without a driver."""
+    total = 0
+    import pynvml  # not at the top: the zygote's environment may lack it
+
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            device = pynvml.nvmlDeviceGetHandleByIndex(index)
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(device):
+                if process.pid in pids:
+                    total += process.usedGpuMemory or 0  # None where the driver does not tell
+    return total
 
 
 def _version_2(name: str, root: Path) -> Group | None:

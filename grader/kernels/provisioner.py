@@ -3,7 +3,7 @@
 A kernelspec asks for it by name::
 
     {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-     "metadata": {"kernel_provisioner": {"provisioner_name": "warm", "config": {"limits": {}}}}}
+     "metadata": {"kernel_provisioner": {"provisioner_name": "warm", "config": {}}}}
 
 The kernel's folder is a copy: what is there when it starts is brought in, and the plain files
 that it wrote are brought out when it has ended.
@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import uuid
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from traitlets import Bool, Dict, List
 
 from grader.kernels import groups, room
 from grader.kernels.warm import short_folder, warm
+from grader.model import Limits
 
 CHANNELS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 
@@ -36,14 +38,16 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
     """See the module.
 
     Traits:
-        limits: fields of `grader.model.Limits` by name; all are needed.
+        limits: fields of `grader.model.Limits` that are not the default's, by name.
         show: paths that the kernel may read, besides its environment and its folder.
         gpu: give it the machine's NVIDIA devices.
+        control_groups: use them where they can be made.
     """
 
-    limits = Dict()
-    show = List()
-    gpu = Bool(False)
+    limits = Dict().tag(config=True)
+    show = List().tag(config=True)
+    gpu = Bool(False).tag(config=True)
+    control_groups = Bool(True).tag(config=True)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -91,9 +95,10 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             "name": f"kernel-{uuid.uuid4().hex[:12]}",
             "connection": {**connection, "key": connection["key"].decode()},
             "environment": environment,
-            "limits": self.limits,
+            "limits": asdict(Limits()) | self.limits,
             "show": self.show,
             "gpu": self.gpu,
+            "control_groups": self.control_groups,
         }
         listening = [_listen(f"{connection['ip']}-{connection[name]}") for name in CHANNELS]
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -117,8 +122,13 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         if self._used is not None:
             return self._used
         if self._group is not None:
-            return self._group.usage()
-        return groups.usage((self._room, self.pid))
+            used = self._group.usage()
+        else:
+            used = groups.usage((self._room, self.pid))
+        if self.gpu:
+            pids = groups.family((self._room, self.pid))
+            used = replace(used, gpu_bytes=groups.gpu_bytes({one.pid for one in pids}))
+        return used
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code (negative: a signal)."""

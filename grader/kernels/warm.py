@@ -72,8 +72,8 @@ class Warm:
                     connection.close()
                     raise
                 connection.close()
-            except OSError:
-                if attempt == TRIES - 1:
+            except OSError as error:
+                if attempt == TRIES - 1 and not isinstance(error, ConnectionError):
                     raise
             # The zygote is gone: somebody killed it, or it ended as we came.
             if python in self._leases:

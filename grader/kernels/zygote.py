@@ -4,11 +4,15 @@ Started by `grader.kernels.warm` with a listening Unix socket (SOCK_SEQPACKET). 
 is connected any more. A connection that sends a request
 
     {"name": ..., "connection": {...}, "environment": {...}, "limits": {...}, "show": [...],
-     "gpu": bool}    with descriptors: shell, iopub, stdin, control, heartbeat, the kernel's folder
+     "gpu": bool, "control_groups": bool}
 
-gets a kernel: ``{"pid": its pid, "room": pid of the room's first process, "group": ...}`` with a
-descriptor of the kernel's home; ``{"ended": wait status, "used": ...}`` when it has ended; or
-``{"error": "why there is no kernel"}``. The kernel lives no longer than the connection.
+with descriptors (the listening sockets for shell, iopub, stdin, control and heartbeat, and the
+kernel's folder) gets a kernel::
+
+    {"pid": ..., "room": pid of the room's first process, "group": ...}
+
+with a descriptor of the kernel's home, and ``{"ended": wait status, "used": ...}`` when it has
+ended; or else ``{"error": "why there is no kernel"}``. The kernel lives no longer than the connection.
 
 One thread, and never a GPU: a fork copies no threads, and CUDA does not survive it.
 """
@@ -263,7 +267,9 @@ class Zygote:
         limits = request["limits"]
         memory = int(limits["memory_bytes"]) + SLACK
         walls = room.Room(request["show"], gpu=request["gpu"])
-        group = groups.make(request["name"], memory, int(limits["processes"]))
+        group = None
+        if request["control_groups"]:
+            group = groups.make(request["name"], memory, int(limits["processes"]))
         self._rooms[walls.builder] = group
         try:
             pid, home = self._fork(request, descriptors, walls, group)

@@ -1,0 +1,15 @@
+# ---
+# jupyter:
+#   attack:
+#     does: forks until nothing is left
+#     statuses: [process limit | memory limit, not run | ok]
+# ---
+
+# %%
+import os
+
+while True:
+    os.fork()
+
+# %%
+"somebody is left"
