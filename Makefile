@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format notebooks figures lab constraints clean
+.PHONY: help sandbox demo test check format notebooks figures lab constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,13 +22,19 @@ $(VENV)/.dev: $(VENV)/.base
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.base  ## make a class of students, grade it, report on it
+sandbox:  # what isolates submissions; only root on Debian or Ubuntu gets it without asking
+	@command -v bwrap >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && { apt-get install -y -qq bubblewrap || { apt-get update -qq && apt-get install -y -qq bubblewrap; }; } >/dev/null 2>&1; } \
+	  || echo "bubblewrap is missing: submissions cannot be isolated (see: grader doctor)"
+
+demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it
 	$(BIN)/grader demo --class $(CLASS)
 
 lab: $(VENV)/.base  ## take the lessons in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-test: check  ## check, and run all tests
+test: sandbox check  ## check, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev  ## lint, formatting, types, and notebooks/ up to date

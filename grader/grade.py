@@ -21,7 +21,7 @@ from papermill.parameterize import parameterize_notebook
 
 from grader import clean, engine, release, score
 from grader.course import Course
-from grader.errors import GraderError, SubmissionError
+from grader.errors import GraderError, SandboxError, SubmissionError
 from grader.lesson import Lesson
 from grader.model import (
     Assignment,
@@ -65,6 +65,9 @@ def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = Tru
                 read += 1
                 notes += remarks
                 graded.append(_run(assignment, source, notebook, folder, sandbox))
+            except SandboxError as error:  # the machine is at fault, and says what it needs
+                notes.append(str(error))
+                graded.append(_blank(source, Verdict.BROKEN, "the grader failed, not you"))
             except SubmissionError as error:
                 notes.append(str(error))
                 graded.append(_blank(source, Verdict.NOT_RUN, str(error)))

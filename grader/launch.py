@@ -99,10 +99,11 @@ def manager(name: str, limits: Limits, *, sandbox: bool, gpu: bool = False) -> J
     """Return a manager for one kernel of the spec `name`.
 
     Raises:
-        SandboxError: a room was asked for, and the kernel is not one that can be forked.
+        SandboxError: a room was asked for, and cannot be built here, or not for this kernel.
     """
     made = JudgedManager(kernel_name=name)
     if sandbox:
+        require_sandbox()
         spec = made.kernel_spec
         language = str(spec.language).lower() if spec else "nothing"
         if language != "python":

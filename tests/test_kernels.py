@@ -110,9 +110,7 @@ def test_what_lessons_need_is_imported_already_and_each_kernel_is_its_own(tmp_pa
     assert statuses(one) == ["ok"] * 5
     assert printed(one.cells[0]) == "True True\n"
     ours, theirs = (printed(node.cells[1]).split() for node in (one, two))
-    assert ours[0] != theirs[0]
-    assert ours[1] != theirs[1]
-    assert ours[2] == theirs[2]  # torch's own default, the same in every fresh process
+    assert not set(ours) & set(theirs)
     assert printed(one.cells[2]) == "[]\n"
     own = {"In", "Out", "exit", "get_ipython", "open", "quit"}  # IPython's
     assert set(ast.literal_eval(printed(one.cells[3]))) == own | {"np", "random", "sys", "torch"}

@@ -12,7 +12,8 @@ kernel's folder) gets a kernel::
     {"pid": ..., "room": pid of the room's first process, "group": ...}
 
 with a descriptor of the kernel's home, and ``{"ended": wait status, "used": ...}`` when it has
-ended; or else ``{"error": "why there is no kernel"}``. The kernel lives no longer than the connection.
+ended; or else ``{"error": "why there is no kernel"}``. The kernel lives no longer than the
+connection.
 
 One thread, and never a GPU: a fork copies no threads, and CUDA does not survive it.
 """

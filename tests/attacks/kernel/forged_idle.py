@@ -1,22 +1,19 @@
 # ---
 # jupyter:
 #   attack:
-#     does: "says that the cell has ended; what it prints then is not its output any more"
+#     does: says that the cell has ended, so that nobody listens to what it prints then
 #     statuses: [ok, ok]
-#     prints: "^first.*third$"
+#     prints: first\s+third
 #     never: second
 # ---
 
 # %%
-import time
+from IPython import get_ipython
 
-kernel = get_ipython().kernel
 print("first", flush=True)
-time.sleep(0.1)
-kernel.session.send(
-    kernel.iopub_socket, "status", {"execution_state": "idle"}, parent=kernel.get_parent()
-)
-time.sleep(0.1)
+kernel = get_ipython().kernel
+idle = {"execution_state": "idle"}
+kernel.session.send(kernel.iopub_socket, "status", idle, parent=kernel.get_parent())
 print("second")
 
 # %%

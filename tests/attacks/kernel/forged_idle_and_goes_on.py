@@ -4,20 +4,19 @@
 #     does: says that the cell has ended, and works on
 #     statuses: [no reply, not run]
 #     limits: {cell_seconds: 20}
-#     prints: "begins"
+#     prints: begins
 # ---
 
 # %%
 import time
 
-kernel = get_ipython().kernel
+from IPython import get_ipython
+
 print("begins", flush=True)
-time.sleep(0.1)
-kernel.session.send(
-    kernel.iopub_socket, "status", {"execution_state": "idle"}, parent=kernel.get_parent()
-)
-while True:
-    time.sleep(0.1)
+kernel = get_ipython().kernel
+idle = {"execution_state": "idle"}
+kernel.session.send(kernel.iopub_socket, "status", idle, parent=kernel.get_parent())
+time.sleep(60)
 
 # %%
-"nobody is left"
+print("nobody is left")

@@ -3,16 +3,21 @@
 #   attack:
 #     does: answers the grader's request itself, before the cell has failed
 #     statuses: [ok]
-#     prints: "a reply was sent"
-#     wins: the reply comes from the student's process, where the tests still run
+#     prints: a reply was sent
+#     wins: the reply comes from the student's own process
 # ---
 
 # %%
+from IPython import get_ipython
+
 kernel = get_ipython().kernel
 ident = kernel._shell_parent_ident.get()
-reply = {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
-kernel.session.send(
-    kernel.shell_stream.socket, "execute_reply", reply, parent=kernel.get_parent(), ident=ident
-)
 print("a reply was sent", flush=True)
-raise ValueError("and this is not known any more")
+kernel.session.send(
+    kernel.shell_stream.socket,
+    "execute_reply",
+    {"status": "ok"},
+    parent=kernel.get_parent(),
+    ident=ident,
+)
+raise ValueError("nobody hears of this any more")

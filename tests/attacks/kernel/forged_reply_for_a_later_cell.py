@@ -1,13 +1,15 @@
 # ---
 # jupyter:
 #   attack:
-#     does: "the grader's requests are numbered: answers the next one before it has come"
+#     does: the grader's requests are numbered, so it answers the next one before it has come
 #     statuses: [ok, ok, error]
-#     prints: "a reply to .*_\\d+ will be sent"
-#     wins: the reply comes from the student's process, where the tests still run
+#     prints: to .+_\d+
+#     wins: the reply comes from the student's own process, and so does the test's
 # ---
 
 # %%
+from IPython import get_ipython
+
 kernel = get_ipython().kernel
 send, parent = kernel.session.send, kernel.get_parent()
 begin, _, number = parent["header"]["msg_id"].rpartition("_")
@@ -23,7 +25,7 @@ def send_two(stream, kind, content=None, parent=None, **more):
 
 
 kernel.session.send = send_two
-print("a reply to", later["header"]["msg_id"], "will be sent")
+print("to", later["header"]["msg_id"])
 
 # %%
 assert False

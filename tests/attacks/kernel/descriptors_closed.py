@@ -1,0 +1,19 @@
+# ---
+# jupyter:
+#   attack:
+#     does: closes every descriptor of the kernel
+#     statuses: [kernel died, not run]
+#     prints: closing
+# ---
+
+# %%
+import os
+import time
+
+print("closing", flush=True)
+time.sleep(0.2)
+os.closerange(3, 1000)
+time.sleep(60)
+
+# %%
+pass

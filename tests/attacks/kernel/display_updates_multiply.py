@@ -1,0 +1,18 @@
+# ---
+# jupyter:
+#   attack:
+#     does: shows one display many times, and then gives all of them a long text at once
+#     statuses: [ok, ok]
+#     prints: 300 displays
+#     wins: an update counts once, however many outputs it fills
+# ---
+
+# %%
+from IPython.display import display, update_display
+
+for _ in range(300):
+    display({"text/plain": ""}, raw=True, display_id="x")
+print("300 displays")
+
+# %%
+update_display({"text/plain": "y" * 100_000}, raw=True, display_id="x")

@@ -1,0 +1,28 @@
+# ---
+# jupyter:
+#   attack:
+#     does: returns an object that equals everything
+#     statuses: [ok, ok]
+#     prints: is asked
+#     wins: the test runs in the student's own process, and an object is asked what it equals
+# ---
+
+# %%
+class Yes:
+    def __eq__(self, other):
+        print("is asked")
+        return True
+
+    __hash__ = None
+    __le__ = __lt__ = __ge__ = __gt__ = __eq__
+    __sub__ = __rsub__ = __abs__ = lambda self, *other: self
+
+
+def add(a, b):
+    return Yes()
+
+
+# %%
+assert add(1, 2) == 3
+assert 4 == add(2, 2)
+assert abs(add(1, 2) - 3) < 1e-6

@@ -1,0 +1,30 @@
+# ---
+# jupyter:
+#   attack:
+#     does: "when the grader listens for the next cell, it hears an error and text of somebody else's"
+#     statuses: [ok, ok, error]
+#     prints: "forged text\\s+honest(.|\\s)*Forged: no"
+# ---
+
+# %%
+from IPython import get_ipython
+
+kernel = get_ipython().kernel
+
+
+def forge(info):
+    def send(kind, **content):
+        kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())
+
+    send("stream", name="stdout", text="forged text\n")
+    send("error", ename="Forged", evalue="no", traceback=["Forged: no"])
+    get_ipython().events.unregister("pre_run_cell", forge)
+
+
+get_ipython().events.register("pre_run_cell", forge)
+
+# %%
+print("honest")
+
+# %%
+assert False

@@ -1,0 +1,23 @@
+# ---
+# jupyter:
+#   attack:
+#     does: an input transformer takes the asserts out of every cell
+#     statuses: [ok, ok]
+#     prints: 1 dropped
+#     wins: the test runs in the student's own process
+# ---
+
+# %%
+from IPython import get_ipython
+
+
+def drop(lines):
+    kept = ["pass\n" if line.startswith("assert") else line for line in lines]
+    print(sum(line.startswith("assert") for line in lines), "dropped")
+    return kept
+
+
+get_ipython().input_transformers_post.append(drop)
+
+# %%
+assert False

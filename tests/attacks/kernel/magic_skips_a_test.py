@@ -1,0 +1,27 @@
+# ---
+# jupyter:
+#   attack:
+#     does: makes of every cell that holds an assert one for another program
+#     statuses: [ok, ok]
+#     prints: is not run
+#     wins: the test runs in the student's own process
+# ---
+
+# %%
+from IPython import get_ipython
+from IPython.core.magic import register_cell_magic
+
+
+@register_cell_magic
+def elsewhere(line, cell):
+    print("is not run:", len(cell), "characters")
+
+
+def begin(lines):
+    return ["%%elsewhere\n", *lines] if any("assert" in line for line in lines) else lines
+
+
+get_ipython().input_transformers_cleanup.append(begin)
+
+# %%
+assert False

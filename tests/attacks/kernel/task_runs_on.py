@@ -1,0 +1,28 @@
+# ---
+# jupyter:
+#   attack:
+#     does: an asyncio task goes on after its cell, prints and raises while the next one runs
+#     statuses: [ok, ok, ok]
+#     prints: "begun\\s+waited\\s+Turned"
+#     never: too late
+# ---
+
+# %%
+import asyncio
+
+
+async def go_on():
+    await asyncio.sleep(0.1)
+    print("too late")
+    raise ValueError("Turned")
+
+
+task = asyncio.ensure_future(go_on())
+print("begun")
+
+# %%
+await asyncio.wait([task])
+print("waited")
+
+# %%
+print(task.exception())

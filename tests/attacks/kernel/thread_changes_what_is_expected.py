@@ -1,0 +1,32 @@
+# ---
+# jupyter:
+#   attack:
+#     does: a thread waits for the test's own variable and makes it what the student returned
+#     statuses: [ok, ok]
+#     prints: "expected becomes 0"
+#     wins: the test runs in the student's own process, and the thread too
+# ---
+
+# %%
+import threading
+import time
+
+
+def add(a, b):
+    time.sleep(0.3)
+    return 0
+
+
+def watch():
+    while "expected" not in globals():
+        time.sleep(0.01)
+    print("expected becomes 0")
+    globals()["expected"] = 0
+
+
+threading.Thread(target=watch, daemon=True).start()
+
+# %%
+expected = 3
+actual = add(1, 2)
+assert actual == expected

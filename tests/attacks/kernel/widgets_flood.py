@@ -1,0 +1,17 @@
+# ---
+# jupyter:
+#   attack:
+#     does: makes widgets without end
+#     statuses: [output limit, ok]
+#     prints: after it
+# ---
+
+# %%
+import ipywidgets
+
+kept = []
+while True:
+    kept.append(ipywidgets.IntSlider())
+
+# %%
+print("after it")
