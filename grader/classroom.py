@@ -186,6 +186,7 @@ class Classroom:
             files=tuple(_support(self.source(unit))),
             limits=limits,
             environment=environment if not ours else (),
+            lean=ours,
             gpu=course[unit].gpu if ours and course is not None else False,
             parameters=parameters,
         )

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -133,6 +134,9 @@ def grade(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
+    all_cells: Annotated[
+        bool, typer.Option("--all-cells", help="Run also cells on which no mark can depend.")
+    ] = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Grade what a class handed in: DIR/submitted/<student>/<unit>/*.ipynb."""
@@ -149,6 +153,8 @@ def grade(
     results = []
     for unit in units or classroom.units():
         assignment = classroom.assignment(unit, course, source)
+        if all_cells:
+            assignment = replace(assignment, lean=False)
         students = classroom.students(unit)
         with _progress(unit, len(students)) as advance:
             results += grade_class(

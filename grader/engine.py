@@ -18,6 +18,7 @@ import atexit
 import logging
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
     """nbclient, but a cell's end is a proof and never an exception."""
 
     def __init__(
-        self, notebook: NotebookNode, manager: launch.JudgedManager, limits: Limits, **options: Any
+        self,
+        notebook: NotebookNode,
+        manager: launch.JudgedManager,
+        limits: Limits,
+        skip: Collection[str],
+        **options: Any,
     ) -> None:
         super().__init__(notebook, manager, record_timing=False, **options)
         self.owns_km = True  # it shuts the kernel down
@@ -53,6 +59,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         self._shown = Shown()
         self._cpu_before = 0.0  # when the current cell began
         self._dead = False
+        self._skip = skip
 
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
         """Start a kernel, run every code cell, stop the kernel."""
@@ -66,7 +73,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                     progress.cell_start(cell, index)
                     if cell.cell_type == "code":
                         await self._run_cell(cell, index, deadline)
-                        if cell.metadata["judged"]["status"] != Proof.OK:
+                        if cell.metadata["judged"]["error"]:
                             progress.cell_exception(cell, cell_index=index)
                     progress.cell_complete(cell, cell_index=index)
         finally:
@@ -77,7 +84,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
     async def _run_cell(self, cell: NotebookNode, index: int, deadline: float) -> None:
         cell.outputs = []
         began = time.monotonic()
-        if self._dead or began >= deadline:
+        if cell.get("id") in self._skip:
+            proof, error = Proof.NOT_NEEDED, ""
+        elif self._dead or began >= deadline:
             proof, error = Proof.NOT_RUN, "the time for the whole notebook is over"
             if self._dead:
                 error = "the kernel had died before"
@@ -91,7 +100,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             "seconds": round(time.monotonic() - began, 4),
             "error": error,
         }
-        if proof is not Proof.OK and not any(o.output_type == "error" for o in cell.outputs):
+        if proof in (Proof.OK, Proof.NOT_NEEDED):
+            return
+        if not any(o.output_type == "error" for o in cell.outputs):
             cell.outputs.append(_error_output(proof, error))
 
     async def _execute(self, cell: NotebookNode, index: int, seconds: float) -> tuple[Proof, str]:
@@ -242,6 +253,7 @@ def execute(
     *,
     sandbox: bool,
     gpu: bool = False,
+    skip: Collection[str] = (),
 ) -> None:
     """Run the notebook that `progress` holds; what `grader.judged` gives to papermill."""
     variables = launch.warm_environment if sandbox else launch.cold_environment
@@ -249,6 +261,7 @@ def execute(
         progress.nb,
         launch.manager(kernel_name, limits, sandbox=sandbox, gpu=gpu),
         limits,
+        skip,
         startup_timeout=launch.START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
         # In a room nothing has to be put in order before the end.
@@ -269,10 +282,14 @@ def run(
     *,
     sandbox: bool = True,
     gpu: bool = False,
+    skip: Collection[str] = (),
 ) -> NotebookNode:
     """Execute `notebook` in `folder` and return it, with a proof in each code cell.
 
     A cell that nothing is known of (the kernel did not even start) is ``not run``.
+
+    Args:
+        skip: ids of cells that are left out.
 
     Raises:
         SandboxError: the kernel was to be isolated, and cannot be.
@@ -288,6 +305,7 @@ def run(
             environment=environment,
             cwd=folder,
             gpu=gpu,
+            skip=skip,
         )
     finally:
         notebook.metadata.pop("papermill", None)

@@ -19,7 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 from papermill.parameterize import parameterize_notebook
 
-from grader import clean, engine, release, score
+from grader import clean, engine, needed, release, score
 from grader.course import Course
 from grader.errors import GraderError, SandboxError, SubmissionError
 from grader.lesson import Lesson
@@ -142,7 +142,13 @@ def _run(
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
     variables = dict(assignment.environment)
     notebook = engine.run(
-        notebook, folder, assignment.limits, variables, sandbox=sandbox, gpu=assignment.gpu
+        notebook,
+        folder,
+        assignment.limits,
+        variables,
+        sandbox=sandbox,
+        gpu=assignment.gpu,
+        skip=_not_needed(source, notebook) if assignment.lean else (),
     )
     return GradedNotebook(
         name=source.name,
@@ -150,6 +156,18 @@ def _run(
         executed=nbformat.writes(score.settle(notebook)),
         unanswered=score.unanswered(notebook),
     )
+
+
+def _not_needed(source: SourceNotebook, notebook: NotebookNode) -> set[str]:
+    """Return the ids of the course's own cells on which no mark can depend."""
+    given = {
+        cell["id"]: cell.source
+        for cell in nbformat.reads(source.sealed, as_version=4).cells
+        if cell.cell_type == "code" and "nbgrader" not in cell.metadata
+    }
+    own = {cell.id for cell in notebook.cells if given.get(cell.id) == cell.source}
+    must = needed.mark(notebook.cells, own)
+    return {cell.id for n, cell in enumerate(notebook.cells) if cell.id in own and n not in must}
 
 
 def _blank(source: SourceNotebook, verdict: Verdict, reason: str) -> GradedNotebook:

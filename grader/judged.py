@@ -7,6 +7,7 @@ they ask papermill for the engine by name.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         environment: dict[str, str] | None = None,
         cwd: str | Path | None = None,
         gpu: bool = False,
+        skip: Collection[str] = (),
         execution_timeout: float | None = None,
         **_: Any,
     ) -> None:
@@ -36,6 +38,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             limits: a `grader.model.Limits`: what a cell and the notebook may use.
             environment: variables added to the kernel's.
             gpu: let a sandboxed kernel use the GPU.
+            skip: ids of cells that are left out.
             cwd: the kernel's folder; by default this process's.
             execution_timeout: papermill's option for the seconds of a cell.
         """
@@ -46,9 +49,15 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             cell_seconds=execution_timeout or Limits.cell_seconds,
             submission_seconds=24 * 3600.0,  # papermill's own users set no limit on the whole
         )
-        folder = Path(cwd or Path.cwd())
         engine.execute(
-            nb_man, kernel_name, limits, environment or {}, folder, sandbox=cls.sandbox, gpu=gpu
+            nb_man,
+            kernel_name,
+            limits,
+            environment or {},
+            Path(cwd or Path.cwd()),
+            sandbox=cls.sandbox,
+            gpu=gpu,
+            skip=skip,
         )
 
 

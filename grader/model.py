@@ -90,6 +90,7 @@ class Assignment:
         environment: variables that the kernel is given. nbgrader promises its authors
             ``NBGRADER_EXECUTION``; a lesson of ours never learns that it is being graded.
         gpu: the unit's header asks for one.
+        lean: the course's own cells are run only where a mark can depend on them.
         parameters: papermill parameters, injected where a notebook has a ``parameters`` cell.
     """
 
@@ -99,6 +100,7 @@ class Assignment:
     limits: Limits = field(default_factory=Limits)
     environment: tuple[tuple[str, str], ...] = ()
     gpu: bool = False
+    lean: bool = False
     parameters: tuple[tuple[str, str | int], ...] = ()
 
 

@@ -36,6 +36,7 @@ class Proof(StrEnum):
     DIED = "kernel died"
     SILENT = "no reply"
     NOT_RUN = "not run"
+    NOT_NEEDED = "not needed"  # nobody asked for it: no mark can depend on it
 
 
 # An interrupt would come too late, or reach only one of many.

@@ -21,6 +21,7 @@ import psutil
 
 ROOT = Path("/sys/fs/cgroup")
 NEEDED = ("memory", "pids")
+PREFIX = "kernel-"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,28 @@ class Group:
                     time.sleep(0.002)
                 else:
                     break
+
+
+def name(owner: int, number: int) -> str:
+    """Return the name of the group `number` of the process `owner`."""
+    return f"{PREFIX}{owner}-{number}"
+
+
+def sweep(root: Path = ROOT) -> None:
+    """Remove empty groups whose owner was killed before it could do so."""
+    for controller in ("", *NEEDED, "cpuacct"):
+        own = _own_path(controller)
+        if own is None:
+            continue
+        here = root / controller / own.lstrip("/")
+        for folder in (here, *here.parents):
+            for left in folder.glob(f"{PREFIX}*"):
+                owner = left.name.removeprefix(PREFIX).partition("-")[0]
+                if owner.isdigit() and not psutil.pid_exists(int(owner)):
+                    with contextlib.suppress(OSError):
+                        left.rmdir()
+            if folder == root:
+                break
 
 
 def make(name: str, memory: int, processes: int, root: Path = ROOT) -> Group | None:

@@ -19,7 +19,6 @@ import shutil
 import signal
 import socket
 import sys
-import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         self._connection: socket.socket | None = None
         self._ended: int | None = None
         self._used: groups.Usage | None = None  # when it had ended
-        self._home = -1
+        self._home = self._proc = -1  # open folders of the room
         self._folder: Path | None = None  # where the kernel's files came from
         self._sockets: Path | None = None
 
@@ -92,7 +91,6 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             if name not in given and os.environ.get(name) != value
         }
         message = {
-            "name": f"kernel-{uuid.uuid4().hex[:12]}",
             "connection": {**connection, "key": connection["key"].decode()},
             "environment": environment,
             "limits": asdict(Limits()) | self.limits,
@@ -105,9 +103,10 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         try:
             descriptors = [*(one.fileno() for one in listening), folder]
             python = shutil.which(cmd[0]) if not cmd[0].startswith("python") else sys.executable
-            reply, self._home, self._connection = await asyncio.to_thread(
+            reply, folders, self._connection = await asyncio.to_thread(
                 warm().request, python or cmd[0], message, descriptors
             )
+            self._home, self._proc = folders
         finally:
             os.close(folder)
             for one in listening:
@@ -124,6 +123,10 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         if self._group is not None:
             used = self._group.usage()
         else:
+            # The cheap look first: who has far too many processes leaves no time for another.
+            processes = sum(name.isdigit() for name in os.listdir(self._proc))
+            if processes > (asdict(Limits()) | self.limits)["processes"]:
+                return groups.Usage(processes=processes)
             used = groups.usage((self._room, self.pid))
         if self.gpu:
             pids = groups.family((self._room, self.pid))
@@ -186,6 +189,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
                 await asyncio.to_thread(room.copy_out, self._home, self._folder)
         finally:
             os.close(self._home)
+            os.close(self._proc)
 
 
 def _listen(path: str) -> socket.socket:

@@ -52,7 +52,7 @@ class Warm:
         self._leases.clear()
 
     def request(self, python: str, message: dict[str, Any], descriptors: list[int]) -> Any:
-        """Return (reply, home, connection) for a new kernel of the interpreter `python`.
+        """Return (reply, [home, proc], connection) for a new kernel of the interpreter `python`.
 
         Raises:
             WarmError: no zygote could be started, or it has no kernel for us.
@@ -62,12 +62,12 @@ class Warm:
                 connection = self._connect(python)
                 try:
                     socket.send_fds(connection, [json.dumps(message).encode()], descriptors)
-                    data, homes, _, _ = socket.recv_fds(connection, 2**16, 1)
+                    data, folders, _, _ = socket.recv_fds(connection, 2**16, 2)
                     if data:
                         reply = json.loads(data)
                         if "error" in reply:
                             raise WarmError(reply["error"])
-                        return reply, homes[0], connection
+                        return reply, folders, connection
                 except BaseException:
                     connection.close()
                     raise

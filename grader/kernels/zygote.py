@@ -3,17 +3,17 @@
 Started by `grader.kernels.warm` with a listening Unix socket (SOCK_SEQPACKET). It ends when nobody
 is connected any more. A connection that sends a request
 
-    {"name": ..., "connection": {...}, "environment": {...}, "limits": {...}, "show": [...],
-     "gpu": bool, "control_groups": bool}
+    {"connection": {...}, "environment": {...}, "limits": {...}, "show": [...], "gpu": bool,
+     "control_groups": bool}
 
 with descriptors (the listening sockets for shell, iopub, stdin, control and heartbeat, and the
 kernel's folder) gets a kernel::
 
     {"pid": ..., "room": pid of the room's first process, "group": ...}
 
-with a descriptor of the kernel's home, and ``{"ended": wait status, "used": ...}`` when it has
-ended; or else ``{"error": "why there is no kernel"}``. The kernel lives no longer than the
-connection.
+with descriptors of the kernel's home and of its /proc, and ``{"ended": wait status, "used": ...}``
+when it has ended; or else ``{"error": "why there is no kernel"}``. The kernel lives no longer than
+the connection.
 
 One thread, and never a GPU: a fork copies no threads, and CUDA does not survive it.
 """
@@ -221,6 +221,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
         self._connections = 0
+        self._made = 0  # groups
 
     def serve(self) -> None:
         """Work until everybody has gone."""
@@ -248,11 +249,9 @@ class Zygote:
             self._forget(connection)
             return
         try:
-            reply, home = self._start(json.loads(data), descriptors, connection)
-            try:
-                socket.send_fds(connection, [json.dumps(reply).encode()], [home])
-            finally:
-                os.close(home)
+            reply, folders = self._start(json.loads(data), descriptors, connection)
+            descriptors += folders
+            socket.send_fds(connection, [json.dumps(reply).encode()], folders)
         except Exception as error:
             with contextlib.suppress(OSError):
                 connection.send(json.dumps({"error": f"{error}"}).encode())
@@ -264,22 +263,24 @@ class Zygote:
 
     def _start(
         self, request: dict[str, Any], descriptors: list[int], connection: socket.socket
-    ) -> tuple[dict[str, Any], int]:
+    ) -> tuple[dict[str, Any], list[int]]:
         limits = request["limits"]
         memory = int(limits["memory_bytes"]) + SLACK
         walls = room.Room(request["show"], gpu=request["gpu"])
         group = None
         if request["control_groups"]:
-            group = groups.make(request["name"], memory, int(limits["processes"]))
+            self._made += 1
+            name = groups.name(os.getpid(), self._made)
+            group = groups.make(name, memory, int(limits["processes"]))
         self._rooms[walls.builder] = group
         try:
-            pid, home = self._fork(request, descriptors, walls, group)
+            pid, folders = self._fork(request, descriptors, walls, group)
         except BaseException:
             walls.close()
             raise
         self._kernels[pid] = Kernel(walls, connection)
         reply = {"pid": pid, "room": walls.pid, "group": group and asdict(group)}
-        return reply, home
+        return reply, folders
 
     def _fork(
         self,
@@ -287,8 +288,11 @@ class Zygote:
         descriptors: list[int],
         walls: room.Room,
         group: groups.Group | None,
-    ) -> tuple[int, int]:
-        """Fork a process that goes into the room and forks the kernel; return pid and home."""
+    ) -> tuple[int, list[int]]:
+        """Fork a process that goes into the room and forks the kernel.
+
+        Return the kernel's pid, and its home and /proc, opened.
+        """
         *listening, folder = descriptors
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         doorman = os.fork()
@@ -309,8 +313,8 @@ class Zygote:
                     far.close()
                     become_kernel(request, listening)
                     os._exit(0)
-                home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-                socket.send_fds(far, [str(pid).encode()], [home])
+                folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (".", "/proc")]
+                socket.send_fds(far, [str(pid).encode()], folders)
                 os._exit(0)
             except BaseException as error:
                 with contextlib.suppress(OSError):
@@ -318,11 +322,11 @@ class Zygote:
                 os._exit(1)
         far.close()
         with near:
-            data, homes, _, _ = socket.recv_fds(near, 4096, 1)
-        if not homes:
+            data, folders, _, _ = socket.recv_fds(near, 4096, 2)
+        if not folders:
             reason = data[1:].decode(errors="replace") or "it was killed"
             raise room.RoomError(f"no kernel in the room: {reason}")
-        return int(data), homes[0]
+        return int(data), folders
 
     def _reap(self, woken: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -400,6 +404,7 @@ def main(descriptor: int) -> None:
     """Serve on the listening socket `descriptor`."""
     listening = socket.socket(fileno=descriptor)
     room.be_reaper()
+    groups.sweep()
     _warm_up()
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:

@@ -3,7 +3,7 @@
 #   attack:
 #     does: sets an alarm that goes off in a test
 #     statuses: [ok, error, ok]
-#     prints: "Alarm: in the test"
+#     prints: 'Alarm: in the test'
 # ---
 
 # %%

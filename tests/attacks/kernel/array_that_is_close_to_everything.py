@@ -1,22 +1,24 @@
 # ---
 # jupyter:
 #   attack:
-#     does: "returns an array that equals everything: NumPy asks it, the course's check does not"
+#     does: returns an array that NumPy asks what it is close to; the course's check does not
 #     statuses: [ok, ok, error]
-#     prints: CheckFailed
+#     prints: 'is asked[\s\S]*CheckFailed'
 #     wins: the test runs in the student's own process, and NumPy asks an object what it equals
 # ---
 
 # %%
 import numpy as np
 
+from grader import check
+
 
 class Yes(np.ndarray):
-    def __array_ufunc__(self, *args, **more):
-        return np.True_
-
-    def __array_function__(self, *args, **more):
-        return np.True_
+    def __array_function__(self, function, kinds, args, more):
+        if function is not np.isclose:
+            return super().__array_function__(function, kinds, args, more)
+        print("is asked")
+        return np.ones(2, bool)
 
 
 def add(a, b):
@@ -25,9 +27,6 @@ def add(a, b):
 
 # %%
 np.testing.assert_allclose(add(1, 2), [3.0, 3.0])
-assert np.allclose(add(1, 2), [3.0, 3.0])
 
 # %%
-from grader import check
-
 check.close(add(1, 2), np.array([3.0, 3.0]))

@@ -22,4 +22,5 @@ class Drop(ast.NodeTransformer):
 get_ipython().ast_transformers.append(Drop())
 
 # %%
-assert False
+answer = 4
+assert answer == 3

@@ -3,19 +3,19 @@
 #   attack:
 #     does: a debugger waits for commands, by hand and after each error of a test
 #     statuses: [error, ok, error, ok]
-#     prints: "frontend does not support input(.|\\s)*after it"
+#     prints: 'frontend does not support input[\s\S]*after it'
 # ---
-
-# %%
-breakpoint()
 
 # %%
 from IPython import get_ipython
 
+breakpoint()
+
+# %%
 get_ipython().run_line_magic("pdb", "on")
 
 # %%
-assert False
+raise AssertionError
 
 # %%
 print("after it")

@@ -10,12 +10,10 @@
 # %%
 import builtins
 
-builtins.all = builtins.isinstance = lambda *args: True
-builtins.abs = builtins.max = lambda *args: 0
+builtins.abs = lambda value: 0
+builtins.round = lambda value, digits=0: 3
 print("replaced")
 
 # %%
-assert all([False])
-assert isinstance(3, str)
 assert abs(1.0 - 2.0) < 1e-6
-assert max([5.0]) < 1e-6
+assert round(4.0) == 3

@@ -3,7 +3,7 @@
 #   attack:
 #     does: clears the output of a test after it has failed
 #     statuses: [ok, error]
-#     prints: "AssertionError"
+#     prints: 'Error: AssertionError'
 # ---
 
 # %%
@@ -13,4 +13,4 @@ from IPython.display import clear_output
 get_ipython().events.register("post_run_cell", lambda result: clear_output())
 
 # %%
-assert False
+raise AssertionError

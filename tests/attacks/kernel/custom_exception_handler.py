@@ -17,4 +17,4 @@ def handle(shell, kind, value, trace, tb_offset=None):
 get_ipython().set_custom_exc((AssertionError,), handle)
 
 # %%
-assert False
+raise AssertionError

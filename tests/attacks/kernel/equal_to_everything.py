@@ -24,5 +24,5 @@ def add(a, b):
 
 # %%
 assert add(1, 2) == 3
-assert 4 == add(2, 2)
+assert add(2, 2) == 4
 assert abs(add(1, 2) - 3) < 1e-6

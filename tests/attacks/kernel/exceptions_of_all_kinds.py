@@ -3,10 +3,13 @@
 #   attack:
 #     does: raises what is no Exception
 #     statuses: [error, error, error, error, error, error, ok]
-#     prints: "Odd: x(.|\\s)*after them"
+#     prints: 'Odd: x[\s\S]*after them'
 # ---
 
 # %%
+import asyncio
+
+
 class Odd(BaseException):
     pass
 
@@ -20,8 +23,6 @@ raise KeyboardInterrupt
 raise GeneratorExit
 
 # %%
-import asyncio
-
 raise asyncio.CancelledError
 
 # %%

@@ -1,19 +1,20 @@
 # ---
 # jupyter:
 #   attack:
-#     does: asks the kernel to end, and is not asked whether it means it
-#     statuses: [ok, kernel died | ok, not run | ok]
+#     does: asks the kernel to end; it does so a tenth of a second later
+#     statuses: [ok | kernel died, kernel died | not run, not run]
 #     prints: goodbye
+#     wins: it ends in whatever cell runs by then, so that marks depend on the machine's speed
 # ---
-
-# %%
-print("goodbye")
-exit()
 
 # %%
 import asyncio
 
-await asyncio.sleep(0.5)
+print("goodbye", flush=True)
+exit()
+
+# %%
+await asyncio.sleep(3)  # noqa: F704
 
 # %%
 pass

@@ -3,7 +3,7 @@
 #   attack:
 #     does: a function that a test calls ends the program as if all had gone well
 #     statuses: [ok, error, ok]
-#     prints: "SystemExit: 0(.|\\s)*after it"
+#     prints: 'SystemExit: 0[\s\S]*after it'
 # ---
 
 # %%

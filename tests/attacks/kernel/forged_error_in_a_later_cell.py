@@ -1,9 +1,9 @@
 # ---
 # jupyter:
 #   attack:
-#     does: "when the grader listens for the next cell, it hears an error and text of somebody else's"
+#     does: text and an error that a later cell has not shown arrive as if it had
 #     statuses: [ok, ok, error]
-#     prints: "forged text\\s+honest(.|\\s)*Forged: no"
+#     prints: 'forged text\s+honest[\s\S]*Forged: no'
 # ---
 
 # %%
@@ -27,4 +27,4 @@ get_ipython().events.register("pre_run_cell", forge)
 print("honest")
 
 # %%
-assert False
+raise AssertionError

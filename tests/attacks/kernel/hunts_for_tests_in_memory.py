@@ -1,27 +1,31 @@
 # ---
 # jupyter:
 #   attack:
-#     does: looks through all that is in memory for a test that has not run yet
+#     does: searches all of the kernel's memory for a test that has not run yet
 #     statuses: [ok, ok]
-#     prints: "texts: [1-9]\\d{3,}, found: 0\\s+found: [1-9]"
+#     prints: 'searched \d{8,} bytes, found 0\s+searched \d{8,} bytes, found [1-9]'
 # ---
 
 # %%
-import gc
+import re
 
 
-def texts():
-    for thing in gc.get_objects():
-        for held in (thing, *gc.get_referents(thing)):
-            if type(held) is str:
-                yield held
+def search(pattern=re.compile(b"secret_[t]est")):
+    size = found = 0
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+        for line in maps:
+            places, rights = line.split()[:2]
+            begin, end = (int(place, 16) for place in places.split("-"))
+            if rights.startswith("rw"):
+                memory.seek(begin)
+                for _ in range(begin, end, 2**20):
+                    part = memory.read(min(2**20, end - memory.tell()))
+                    size, found = size + len(part), found + len(pattern.findall(part))
+    print(f"searched {size} bytes, found {found}")
 
 
-wanted = "".join(["sec", "ret", "_", "test"])
-found = {text for text in texts()}
-print(f"texts: {len(found)}, found: {sum(wanted in text for text in found)}")
-del found
+search()
 
 # %%
 secret_test = 4
-print("found:", sum(wanted in text for text in {text for text in texts()}))
+search()

@@ -20,4 +20,5 @@ def drop(lines):
 get_ipython().input_transformers_post.append(drop)
 
 # %%
-assert False
+answer = 4
+assert answer == 3

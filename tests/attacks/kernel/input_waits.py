@@ -4,20 +4,20 @@
 #     does: asks for input and for a password, and then waits for an answer after all
 #     statuses: [error, error, time limit, ok]
 #     limits: {cell_seconds: 1}
-#     prints: "StdinNotImplementedError(.|\\s)*StdinNotImplementedError(.|\\s)*after it"
+#     prints: 'StdinNotImplementedError[\s\S]*StdinNotImplementedError[\s\S]*after it'
 # ---
-
-# %%
-input("name? ")
 
 # %%
 import getpass
 
+from IPython import get_ipython
+
+input("name? ")
+
+# %%
 getpass.getpass()
 
 # %%
-from IPython import get_ipython
-
 get_ipython().kernel._allow_stdin = True
 input("name? ")
 

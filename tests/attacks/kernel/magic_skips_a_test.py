@@ -24,4 +24,5 @@ def begin(lines):
 get_ipython().input_transformers_cleanup.append(begin)
 
 # %%
-assert False
+answer = 4
+assert answer == 3

@@ -1,10 +1,10 @@
 # ---
 # jupyter:
 #   attack:
-#     does: "magics that take output or names away: capture, reset, a bash cell"
+#     does: uses magics that take output or names away
 #     statuses: [ok, ok, ok, error]
 #     never: captured
-#     prints: "NameError: name 'answer' is not defined"
+#     prints: 'NameError: name .answer. is not defined'
 # ---
 
 # %%

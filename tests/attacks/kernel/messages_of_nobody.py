@@ -29,7 +29,7 @@ for parts in ([b""], [b"x", b"<IDS|MSG>"], [b"<IDS|MSG>", b"", b"{", b"}", b"[",
 print("all are sent")
 
 # %%
-assert False
+raise AssertionError
 
 # %%
 pass

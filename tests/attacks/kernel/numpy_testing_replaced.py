@@ -15,8 +15,6 @@ np.allclose = np.array_equal = lambda *args, **more: True
 print("replaced")
 
 # %%
-import numpy as np
-
 np.testing.assert_allclose(1.0, 2.0)
 np.testing.assert_array_equal([1, 2], [3, 4])
 assert np.allclose(1.0, 2.0)

@@ -3,7 +3,7 @@
 #   attack:
 #     does: looks up the expected value in the program that calls it
 #     statuses: [ok, ok]
-#     prints: "finds: 3"
+#     prints: 'finds: 3'
 #     wins: the test runs in the student's own process, and its program with it
 # ---
 

@@ -3,7 +3,7 @@
 #   attack:
 #     does: looks up the expected value in the text of the test that calls it
 #     statuses: [ok, ok]
-#     prints: "reads: assert"
+#     prints: 'reads: assert'
 #     wins: the test runs in the student's own process, and its text with it
 # ---
 

@@ -4,7 +4,7 @@
 #     does: closes its standard output, and puts something else in its place
 #     statuses: [ok, error, ok, time limit, not run]
 #     limits: {cell_seconds: 1}
-#     prints: "I/O operation on closed file"
+#     prints: 'I/O operation on closed file'
 # ---
 
 # %%

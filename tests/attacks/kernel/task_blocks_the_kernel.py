@@ -2,7 +2,7 @@
 # jupyter:
 #   attack:
 #     does: an asyncio task of an earlier cell never gives the kernel back
-#     statuses: [ok, time limit | no reply, not run | ok]
+#     statuses: [ok, time limit, not run]
 #     limits: {cell_seconds: 1}
 #     prints: begun
 # ---
@@ -18,11 +18,11 @@ async def block():
         time.sleep(0.1)
 
 
-task = asyncio.ensure_future(block())
+task = asyncio.get_running_loop().create_task(block())
 print("begun")
 
 # %%
-await asyncio.sleep(0.5)
+await asyncio.sleep(0.5)  # noqa: F704
 
 # %%
 pass

@@ -3,7 +3,7 @@
 #   attack:
 #     does: an asyncio task goes on after its cell, prints and raises while the next one runs
 #     statuses: [ok, ok, ok]
-#     prints: "begun\\s+waited\\s+Turned"
+#     prints: 'begun\s+waited\s+Turned'
 #     never: too late
 # ---
 
@@ -17,11 +17,11 @@ async def go_on():
     raise ValueError("Turned")
 
 
-task = asyncio.ensure_future(go_on())
+task = asyncio.get_running_loop().create_task(go_on())
 print("begun")
 
 # %%
-await asyncio.wait([task])
+await asyncio.wait([task])  # noqa: F704
 print("waited")
 
 # %%

@@ -3,7 +3,7 @@
 #   attack:
 #     does: a thread waits for the test's own variable and makes it what the student returned
 #     statuses: [ok, ok]
-#     prints: "expected becomes 0"
+#     prints: 'expected becomes 0'
 #     wins: the test runs in the student's own process, and the thread too
 # ---
 

@@ -3,7 +3,7 @@
 #   attack:
 #     does: shows a traceback of 40 million characters
 #     statuses: [time limit | output limit | no reply | memory limit, not run | ok]
-#     limits: {cell_seconds: 2}
+#     limits: {cell_seconds: 1}
 #     never: x{300000}
 # ---
 

@@ -1,0 +1,199 @@
+"""Which of the course's own cells a mark can depend on.
+
+Most of a lesson's cells show something: they draw pictures of what the student's functions do. No
+test looks at them. `mark` finds those that nothing graded stands on, so that a grader need not run
+them. It errs on the side of running: a cell is left out only if it is the course's own text, and
+nothing that runs later uses a name that it binds or could have been changed by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from nbformat import NotebookNode
+
+# Modules with a state of their own that a cell could leave changed for those after it.
+STATEFUL = {"os", "random", "sys", "warnings", "builtins", "logging", "gc", "importlib"}
+MODULES = {"np", "plt", "torch", "math", "check"}  # asked for functions, and not changed by it
+COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}  # symtable's names
+BUILTINS = set(dir(builtins))
+# What can bind or change any name, or reads names that are written nowhere.
+REFLECTIVE = {"globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "__import__"}
+REFLECTIVE |= {"get_ipython", "compile", "open", "input"}
+
+
+@dataclass
+class Effects:
+    """What one cell does to the names of a notebook.
+
+    Attributes:
+        uses: names that it reads before it has bound them itself.
+        later: names that its functions read, whenever they are called.
+        binds: names that it may bind.
+        surely: of these, those that it binds whatever happens.
+        touches: names of others whose objects it may change: stored into, or given to a call.
+        opaque: it may do anything, and always runs.
+    """
+
+    uses: set[str] = field(default_factory=set)
+    later: set[str] = field(default_factory=set)
+    binds: set[str] = field(default_factory=set)
+    surely: set[str] = field(default_factory=set)
+    touches: set[str] = field(default_factory=set)
+    opaque: bool = False
+
+
+def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
+    """Return the indices of the code cells that must run.
+
+    Args:
+        cells: of the notebook, in order.
+        own: ids of the cells that are the course's own text and carry no mark; all others run in
+            any case.
+    """
+    found = {n: effects(cell.source) for n, cell in enumerate(cells) if cell.cell_type == "code"}
+    must = {n for n, does in found.items() if cells[n].get("id") not in own or does.opaque}
+    while True:
+        # A function may be called at any time from its making on: every binding of what it reads
+        # counts, before it and after it.
+        later = {name for n in must for name in found[n].later}
+        more = set(must)
+        wanted = set(later)
+        for n in reversed(found):
+            does = found[n]
+            if n in more or (does.binds | does.touches) & wanted:
+                more.add(n)
+                wanted = (wanted - does.surely) | does.uses | later
+        if more == must:
+            return must
+        must = more
+
+
+def effects(source: str) -> Effects:
+    """Return what the code `source` does; where that cannot be read, it may do anything."""
+    does = Effects()
+    try:
+        tree = ast.parse(source)
+        table = symtable.symtable(source, "cell", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        does.opaque = True  # a magic, or not Python
+        return does
+    for statement in tree.body:
+        bound = does.surely
+        does.uses |= _read(statement) - bound
+        does.touches |= _touched(statement) - bound
+        does.surely = bound | _surely(statement)
+    does.binds = {name.get_name() for name in table.get_symbols() if name.is_assigned()}
+    does.binds |= {name.get_name() for name in table.get_symbols() if name.is_imported()}
+    for inner in _tables(table):
+        for name in inner.get_symbols():
+            if name.is_global():
+                (does.binds if name.is_assigned() else does.later).add(name.get_name())
+    does.opaque = any(_may_do_anything(node) for node in ast.walk(tree))
+    return does
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    """All functions and classes; comprehensions of the cell itself run at once, and are none."""
+    for child in table.get_children():
+        if child.get_name() not in COMPREHENSIONS or table.get_type() == "function":
+            yield child
+        yield from _tables(child)
+
+
+def _parts(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The nodes of a statement that run with it: without the bodies of functions."""
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [*node.decorator_list, *node.args.defaults]
+            waiting += [default for default in node.args.kw_defaults if default]
+        elif isinstance(node, ast.Lambda):
+            waiting += node.args.defaults
+        else:
+            waiting += ast.iter_child_nodes(node)
+
+
+def _read(statement: ast.stmt) -> set[str]:
+    """Names that the statement reads, but for those of its own loops."""
+    read: set[str] = set()
+    looped: set[str] = set()
+    for node in _parts(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            read.add(node.id)
+        elif isinstance(node, ast.AugAssign):
+            read |= _names(node.target)
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            looped |= _names(node.target)
+    return read - looped
+
+
+def _surely(statement: ast.stmt) -> set[str]:
+    """Names that the statement binds whatever happens, if it does not fail."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        targets = [statement.target]
+    elif isinstance(statement, ast.With):
+        targets = [item.optional_vars for item in statement.items if item.optional_vars]
+    return {
+        node.id
+        for target in targets
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+
+
+def _touched(statement: ast.stmt) -> set[str]:
+    """Names whose objects the statement may change."""
+    found: set[str] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            found |= _names(node.value)
+        elif isinstance(node, ast.Call):
+            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+                found |= _names(argument)
+            if isinstance(node.func, ast.Attribute):
+                found |= _names(node.func.value)
+    return found - MODULES - BUILTINS
+
+
+def _may_do_anything(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in REFLECTIVE
+    if isinstance(node, ast.ImportFrom):
+        return any(alias.name == "*" for alias in node.names)
+    return isinstance(node, ast.Attribute) and _is_state(ast.unparse(node).split("."))
+
+
+def _is_state(path: list[str]) -> bool:
+    """Whether an attribute is the way to a module's own state: random.seed, plt.rcParams, ..."""
+    if path[0] in STATEFUL:
+        return True
+    if path[:2] in (["np", "random"], ["numpy", "random"]):
+        return len(path) == 3 and path[2] != "default_rng"
+    if path[0] in {"torch", "plt", "matplotlib", "mpl", "np"}:
+        last = path[-1]
+        return last in {"manual_seed", "seed", "rc", "rcParams", "style", "use", "seterr"} or (
+            path[0] == "torch" and last.startswith("set_")
+        )
+    return False
+
+
+def _names(node: ast.AST) -> set[str]:
+    """Names in an expression, but for functions that it calls."""
+    called = {id(part.func) for part in ast.walk(node) if isinstance(part, ast.Call)}
+    return {
+        part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in called
+    }
