@@ -504,7 +504,7 @@ def test_any_printable_name_of_a_student_has_its_verdict_and_its_page(
 
 
 @pytest.mark.xfail(strict=True, reason="only names that are not UTF-8 are refused")
-@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "\x1b[2J", "\u202egpj.exe", "a\u200bb"])
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "\x1b[2J", "\u202egpj.exe"])
 def test_a_name_that_cannot_be_printed_is_refused(
     classroom: Classroom, unit: Assignment, name: str
 ) -> None:

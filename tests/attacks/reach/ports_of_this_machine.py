@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   attack:
-#     does: looks for anybody who listens on this machine: a notebook server, a scheduler
+#     does: looks for who listens on this machine, be it a notebook server or a scheduler
 #     statuses: [ok]
 #     prints: "tried 65535 ports; of others: \\[\\]"
 #     limits: {cell_seconds: 20}

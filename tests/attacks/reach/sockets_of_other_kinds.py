@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   attack:
-#     does: looks for a kind of socket that knows no namespaces: vsock leads out of a virtual machine
+#     does: looks for sockets that know no namespaces (vsock leads out of a virtual machine)
 #     statuses: [ok]
 #     prints: "families: \\[1, 2(, 10)?(, 16)?\\] raw: \\[\\]"
 # ---

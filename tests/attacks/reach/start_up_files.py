@@ -19,7 +19,6 @@ CODE = "import os; os.environ['LEFT'] = 'by another'\n"
 own, elsewhere = 0, []
 folders = {site.getusersitepackages(), *sys.path, *site.getsitepackages()}
 paths = [Path(folder, name) for folder in folders for name in ("left.pth", "sitecustomize.py")]
-paths += [Path(folder, "usercustomize.py") for folder in folders]
 for profile in (IPython.paths.get_ipython_dir(), "/etc/ipython", f"{sys.prefix}/etc/ipython"):
     paths += [
         Path(profile, "profile_default/startup/00-left.py"),

@@ -9,7 +9,8 @@
 # %%
 import os
 
-PATHS = """/etc/shadow /etc/sudoers /etc/hosts /etc/resolv.conf /etc/machine-id /etc/ssh /etc/ssl/private
+PATHS = """
+/etc/shadow /etc/sudoers /etc/hosts /etc/resolv.conf /etc/machine-id /etc/ssh /etc/ssl/private
 /run /run/docker.sock /run/systemd/private /run/secrets /var/run /var/log /var/lib /var/spool/cron
 /sys /sys/fs/cgroup /sys/kernel/debug /sys/class/net /boot /opt/secrets /srv /mnt /media
 /dev/mem /dev/kmem /dev/kmsg /dev/sda /dev/vda /dev/nvme0n1 /dev/fuse /dev/kvm /dev/vsock
