@@ -22,6 +22,7 @@ import mmap
 import multiprocessing
 import os
 import platform
+import resource
 import shutil
 import signal
 import statistics
@@ -47,13 +48,13 @@ from nbgrader.api import Gradebook, MissingEntry
 from rich.console import Console
 from rich.table import Table
 
-from grader import batch, clean, demo, engine, feedback, gradebook, launch, score
+from grader import clean, demo, engine, feedback, gradebook, launch, score
 from grader import grade as grading
 from grader.classroom import Classroom
 from grader.course import load_course
 from grader.kernels import provisioner
 from grader.kernels.zygote import PRELOAD
-from grader.model import Assignment, Graded, Limits, Verdict
+from grader.model import Assignment, Graded, Limits
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = ROOT / "solutions"
@@ -124,6 +125,7 @@ class Result:
     lesson: str
     submissions: int
     cells: int  # code cells of the notebook
+    cells_run: float = 0.0  # of which the grader ran so many, on average
     grader: list[Run] = field(default_factory=list)
     nbgrader: list[Run] = field(default_factory=list)
     cells_cpu_seconds: float = 0.0  # of all submissions, in a bare process
@@ -381,6 +383,17 @@ def run_grader(made: Class, folder: Path, workers: int | None) -> Run:
     return run
 
 
+def run_without_kernels(made: Class, folder: Path, workers: int) -> Run:
+    """Grade no notebooks, one a worker: what a run costs once, the zygote left out."""
+    for number in range(workers):
+        target = folder / "submitted" / f"s{number}" / made.unit
+        target.mkdir(parents=True)
+        (target / f"{made.assignment.notebooks[0].name}.ipynb").write_bytes(b"no notebook")
+    command = [sys.executable, "-m", "grader.cli", "grade", made.unit, "--class", str(folder)]
+    command += [*made.options, "--workers", str(workers), "--no-sandbox"]
+    return measure(command, folder, folder / "log.txt")
+
+
 def run_nbgrader(made: Class, folder: Path) -> Run:
     """Grade a copy of the class, in `folder`, with nbgrader as it comes."""
     shutil.copytree(made.theirs, folder)
@@ -485,6 +498,9 @@ def cells_alone(executed: list[Path]) -> list[tuple[float, float]]:
     return found
 
 
+NOT_STARTED = ("not run", "not needed")
+
+
 def _run_alone(cells: list[NotebookNode], folder: str, used: mmap.mmap) -> None:
     os.chdir(folder)
     sys.path.insert(0, "")
@@ -493,7 +509,6 @@ def _run_alone(cells: list[NotebookNode], folder: str, used: mmap.mmap) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -503,7 +518,7 @@ def _run_alone(cells: list[NotebookNode], folder: str, used: mmap.mmap) -> None:
     began, late = _cpu(), 0.0
     for cell in cells:
         judged = cell.metadata.get("judged", {"status": "not run"})
-        if judged["status"] == "not run":
+        if judged["status"] in NOT_STARTED:
             continue
         before, is_endless = _cpu(), judged["status"] == "time limit"
         with contextlib.suppress(BaseException):
@@ -517,6 +532,12 @@ def _run_alone(cells: list[NotebookNode], folder: str, used: mmap.mmap) -> None:
         plt.close("all")
         late += (_cpu() - before) * is_endless
         struct.pack_into("dd", used, 0, _cpu() - began, late)
+
+
+def _cells_run(path: Path) -> int:
+    cells = nbformat.read(path, as_version=4).cells
+    found = [cell.metadata["judged"]["status"] for cell in cells if "judged" in cell.metadata]
+    return sum(status not in NOT_STARTED for status in found)
 
 
 def _run_cell(source: str, names: dict[str, Any]) -> None:
@@ -587,12 +608,11 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
             assignment = classroom.assignment("tiny", source=Path(made.options[1]))
         else:
             assignment = classroom.assignment(made.unit, load_course(SOLUTIONS))
-    children = sum(os.times()[2:4])
+    children = _children()
     with clock.on("looking whether kernels can be isolated"):
         launch.require_sandbox()
-    doctor_children = sum(os.times()[2:4]) - children
-    once = clock.seconds
-    once["looking whether kernels can be isolated"] += doctor_children
+    once, clock.seconds = clock.seconds, {}
+    once["looking whether kernels can be isolated"] += _children() - children
 
     kernels: dict[int, float] = {}  # {room: CPU seconds}
     cleanup = provisioner.WarmProvisioner.cleanup
@@ -601,7 +621,7 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
         await cleanup(self, restart)
         kernels[self._room] = self.usage().cpu_seconds
 
-    provisioner.WarmProvisioner.cleanup = counted
+    provisioner.WarmProvisioner.cleanup = counted  # type: ignore[method-assign]
 
     # A kernel without cells: start and end.
     empty = nbformat.v4.new_notebook(metadata={"kernelspec": SPEC})
@@ -626,17 +646,18 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
         (feedback, "pages", "feedback pages"),
     ):
         clock.watch(owner, function, label)
-    kernels.clear()
-    clock.seconds = {}
     book = gradebook.Gradebook(classroom)
     submissions = [classroom.submission(student, assignment) for student in cells_seconds]
-    before_zygote, before_children = zygote.cpu_times(), sum(os.times()[2:4])
+    book.store(assignment, grading.grade(assignment, submissions[0]))  # what is first is slower
+    kernels.clear()
+    clock.seconds = {}
+    before_zygote, before_children = zygote.cpu_times(), _children()
     graded: list[Graded] = []
     for submission in submissions:
         with clock.on("grade: folders, notebook to text"):
             graded.append(grading.grade(assignment, submission))
     zygote_now = zygote.cpu_times()
-    children = sum(os.times()[2:4]) - before_children
+    children = _children() - before_children
     for one in graded:
         with clock.on("gradebook: database"):
             book.store(assignment, one)
@@ -661,9 +682,17 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
     return [_parts(parts), _parts(once)]
 
 
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _parts(seconds: dict[str, float]) -> list[Part]:
     found = [Part(name, 1000 * one) for name, one in seconds.items()]
     return sorted(found, key=lambda part: -part.milliseconds)
+
+
+IMPORTS = "import grader.cli, grader.batch, grader.classroom, grader.course"
 
 
 def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -693,6 +722,7 @@ def bench(
     with out.status(f"{lesson}: the cells alone"):
         executed = sorted((ours / "autograded").glob(f"*/{made.unit}/*.ipynb"))
         alone = dict(zip(executed, elsewhere(cells_alone, executed), strict=True))
+        result.cells_run = sum(map(_cells_run, executed)) / count
         result.cells_cpu_seconds = sum(total for total, _ in alone.values())
         result.limit_cpu_seconds = sum(late for _, late in alone.values())
     used = statistics.median(run.cpu_seconds for run in result.grader)
@@ -704,13 +734,16 @@ def bench(
         step = max(1, len(sample) // SAMPLE)
         seconds = {path.parent.parent.name: total for path, total in sample[::step][:SAMPLE]}
         result.parts, result.once = elsewhere(take_apart, made, folder / "apart", seconds)
-        modules = "grader.cli, grader.batch, grader.classroom, grader.course"
-        imports = measure([sys.executable, "-c", f"import {modules}"], folder, folder / "log.txt")
-        result.once.append(Part("imports: the command", 1000 * imports.cpu_seconds))
+        imports = measure([sys.executable, "-c", IMPORTS], folder, folder / "log.txt")
         number = min(workers if workers is not None else os.cpu_count() or 1, count)
-        result.once.append(
-            Part(f"imports: {number} workers, the same again", 1000 * number * imports.cpu_seconds)
-        )
+        start = run_without_kernels(made, folder / "start", number)
+    known = {part.name: part.milliseconds for part in result.once}
+    rest = 1000 * (start.cpu_seconds - imports.cpu_seconds) - known["making the assignment"]
+    result.once += [
+        Part("imports of the command", 1000 * imports.cpu_seconds),
+        Part(f"starting {number} workers, and the rest of the command", rest),
+    ]
+    result.once.sort(key=lambda part: -part.milliseconds)
     return result
 
 
@@ -719,7 +752,10 @@ def bench(
 
 def show(result: Result) -> None:
     """Print the tables of one lesson."""
-    title = f"{result.lesson}: {result.submissions} submissions of {result.cells} code cells"
+    title = (
+        f"{result.lesson}: {result.submissions} submissions of {result.cells} code cells, "
+        f"of which the grader runs {result.cells_run:.1f}"
+    )
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for column in ("seconds", "submissions/s", "CPU s/submission", "throughput"):
@@ -742,9 +778,14 @@ def show(result: Result) -> None:
         f"The cells alone: {result.cells_cpu_seconds / result.submissions:.3f} CPU seconds for "
         f"one submission" + (f" ({late:.1f} s of them all until a time limit)." if late else ".")
     )
-    out.print(f"[bold]Own overhead: {result.own_cpu_seconds:.3f} CPU seconds for one submission.[/]")
+    out.print(
+        f"[bold]Own overhead: {result.own_cpu_seconds:.3f} CPU seconds for one submission.[/]"
+    )
     _show_parts("Where it goes, for one submission", result.parts, 1)
     _show_parts("Once for a run", result.once, result.submissions)
+    parts = sum(part.milliseconds for part in result.parts)
+    parts += sum(part.milliseconds for part in result.once) / result.submissions
+    out.print(f"Of {1000 * result.own_cpu_seconds:.0f} ms these tables explain {parts:.0f} ms.")
     _show_differences(result)
 
 

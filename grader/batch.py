@@ -42,17 +42,17 @@ def grade_class(
     """
     if sandbox:
         launch.require_sandbox()
-    gradebook = Gradebook(classroom)
     submissions = {student: classroom.submission(student, assignment) for student in students}
     done: dict[str, Graded] = {}
-    for graded in _graded(assignment, list(submissions.values()), workers, sandbox):
-        try:
-            gradebook.store(assignment, graded)
-        except Exception as error:  # a full disk, a file in the way: one student's bad luck
-            reason = f"the result could not be stored: {error}"
-            graded = set_aside(assignment, submissions[graded.student], reason)
-        done[graded.student] = graded
-        on_graded(graded)
+    with Gradebook(classroom) as gradebook:
+        for graded in _graded(assignment, list(submissions.values()), workers, sandbox):
+            try:
+                gradebook.store(assignment, graded)
+            except Exception as error:  # a full disk, a file in the way: one student's bad luck
+                reason = f"the result could not be stored: {error}"
+                graded = set_aside(assignment, submissions[graded.student], reason)
+            done[graded.student] = graded
+            on_graded(graded)
     return [done[student] for student in students]
 
 

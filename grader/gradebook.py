@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -22,27 +23,57 @@ from grader.wording import Marks
 
 
 class Gradebook:
-    """Stores graded submissions: database, ``autograded/`` and ``feedback/``."""
+    """Stores graded submissions: database, ``autograded/`` and ``feedback/``.
+
+    As a context manager it keeps the database open: SQLAlchemy then compiles a query once a class
+    and not once a student.
+    """
 
     def __init__(self, classroom: Classroom) -> None:
         self.classroom = classroom
         self.config = classroom.config
         self.url = classroom.database
+        self._open: Database | None = None
+
+    def __enter__(self) -> Gradebook:
+        self._open = Database(self.url, "cnn-course")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[Database]:
+        if self._open is None:
+            with Database(self.url, "cnn-course") as database:
+                yield database
+            return
+        try:
+            yield self._open
+        finally:
+            self._open.db.remove()  # ends the session; what was not committed is rolled back
 
     def store(self, assignment: Assignment, graded: Graded) -> None:
         """Write every mark of `graded`, so that none of an older attempt survives."""
         folder = self.classroom.submitted(graded.student, graded.unit)
         timestamp = _timestamp(folder)
-        with warnings.catch_warnings(), Database(self.url, "cnn-course") as database:
+        with warnings.catch_warnings(), self._database() as database:
             # nbgrader links its rows before it adds them; SQLAlchemy mentions each one.
             warnings.simplefilter("ignore", SAWarning)
             database.update_or_create_student(graded.student)
             database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
             for notebook in graded.notebooks:
                 _store_notebook(database, graded, notebook)
+            submission = database.find_submission(graded.unit, graded.student)
+            is_late = submission.total_seconds_late > 0
+            for stored in submission.notebooks:
+                stored.late_submission_penalty = None
             database.db.commit()
-        self._penalties(graded)
-        with Database(self.url, "cnn-course") as database:
+        if is_late:
+            self._penalties(graded)
+        with self._database() as database:
             marks = _marks(database, graded)
         self._write(assignment, graded, marks)
 

@@ -722,12 +722,12 @@ def test_what_a_kernel_shows_is_inert_in_the_formgrader(
 
 # What keeps the parsers of a page busy for more than a time that grows with its length.
 BUSY = {
-    "blank lines": cell(" \n" * 12_000, id="free-1"),
+    "blank lines": cell(" \n" * 14_000, id="free-1"),
     "attributes": cell("", id="free-1"),
 }
 BUSY["attributes"].outputs = [
     nbformat.v4.new_output(
-        "display_data", data={"text/html": f"<p {' '.join(f'a{n}=b' for n in range(16_000))}>"}
+        "display_data", data={"text/html": f"<p {' '.join(f'a{n}=b' for n in range(24_000))}>"}
     )
 ]
 
@@ -741,4 +741,4 @@ def test_a_page_does_not_keep_the_grader_busy(busy: str) -> None:
     run = replace(made.notebooks[0], executed=nbformat.writes(node))
     began = time.monotonic()
     feedback.pages(assignment(HOMEWORK), replace(made, notebooks=(run,)))
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 5

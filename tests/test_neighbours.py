@@ -383,7 +383,7 @@ def test_planted_files_replace_nothing_of_the_class(classroom: Classroom, course
     hand_in(classroom, "ada", UNIT, "adding", node)
     [graded] = grade_class(classroom, unit, ["ada"], workers=0)
 
-    assert graded.score == 3
+    assert graded.score == 3, graded.to_dict()
     folder = classroom.autograded("ada", UNIT)
     assert "planted" not in classroom.record("ada", UNIT).read_text(encoding="utf-8")
     assert (folder / "adding.ipynb").read_text(encoding="utf-8").startswith("{")

@@ -3,16 +3,17 @@
 #   attack:
 #     does: shows one display many times, and then gives all of them a long text at once
 #     statuses: [ok, ok]
-#     prints: 300 displays
+#     limits: {output_bytes: 1000000}
+#     prints: 100 displays
 #     wins: an update counts once, however many outputs it fills
 # ---
 
 # %%
 from IPython.display import display, update_display
 
-for _ in range(300):
+for _ in range(100):
     display({"text/plain": ""}, raw=True, display_id="x")
-print("300 displays")
+print("100 displays")
 
 # %%
 update_display({"text/plain": "y" * 100_000}, raw=True, display_id="x")
