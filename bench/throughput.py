@@ -646,8 +646,8 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
         (feedback, "pages", "feedback pages"),
     ):
         clock.watch(owner, function, label)
-    book = gradebook.Gradebook(classroom)
     submissions = [classroom.submission(student, assignment) for student in cells_seconds]
+    book = gradebook.Gradebook(classroom).__enter__()
     book.store(assignment, grading.grade(assignment, submissions[0]))  # what is first is slower
     kernels.clear()
     clock.seconds = {}
@@ -661,6 +661,7 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
     for one in graded:
         with clock.on("gradebook: database"):
             book.store(assignment, one)
+    book.__exit__()
     count = len(graded)
     zygote_self = (sum(zygote_now[:2]) - sum(before_zygote[:2])) / count
     zygote_children = (sum(zygote_now[2:4]) - sum(before_zygote[2:4])) / count
@@ -676,7 +677,7 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
         "kernel: cells, beyond what they use alone": kernel - kernel_start * share - alone,
         "client: start and end": client_start * share,
         "client: cells": client - client_start * share,
-        "rm -rf of the folder": children,
+        "rm -rf of the folder": children / count,
         **mine,
     }
     return [_parts(parts), _parts(once)]

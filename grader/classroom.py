@@ -87,11 +87,13 @@ class Classroom:
         names = sorted(
             path.name
             for path in folder.iterdir()
-            if not path.name.startswith(".") and (path / unit).is_dir()
+            if not path.name.startswith(".") and _is_there(path / unit)
         )
         for name in names:
             if writable(name) != name:
                 raise UsageError(f"{folder}/{writable(name)}: its name is not UTF-8; rename it")
+            if not name.isprintable():
+                raise UsageError(f"{folder}/{name!a}: its name cannot be printed; rename it")
         return names
 
     def units(self) -> list[str]:
@@ -102,7 +104,7 @@ class Classroom:
                 unit.name
                 for student in folder.iterdir()
                 if student.is_dir() and not student.name.startswith(".")
-                for unit in student.iterdir()
+                for unit in _entries(student)
                 if unit.is_dir() and not unit.name.startswith(".")
             }
         )
@@ -114,8 +116,20 @@ class Classroom:
         notes: list[str] = []
         found: dict[str, bytes] = {}
         others: list[Path] = []
-        for path in sorted(folder.iterdir()):
+        strange: list[str] = []
+        for link in (folder.parent, folder):
+            if link.is_symlink():
+                note = f"the folder {writable(link.name)} is a link and was not followed"
+                return Submission(student, assignment.unit, (), (note,))
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError as error:
+            note = f"the folder cannot be read: {error.strerror}"
+            return Submission(student, assignment.unit, (), (note,))
+        for path in paths:
             if path.suffix.lower() != ".ipynb":
+                if not path.name.startswith(".") and path.name != "timestamp.txt":
+                    strange.append(writable(path.name))
                 continue
             if path.stem in wanted:
                 content = _content(path, notes)
@@ -133,6 +147,9 @@ class Classroom:
                 f"{writable(path.name)} is no notebook of this unit and was not read"
                 for path in others
             ]
+        if strange and not found and not others:
+            names = ", ".join(strange[:5])
+            notes.insert(0, f"no notebook was handed in, but {names}")
         return Submission(student, assignment.unit, tuple(found.items()), tuple(notes))
 
     # ---- assignments ------------------------------------------------------------------------
@@ -194,6 +211,22 @@ class Classroom:
     def _limits(self) -> Limits:
         seconds = self.config.Execute.get("timeout") or Limits.cell_seconds
         return Limits(cell_seconds=float(seconds))
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether it is a folder; one that we may not look at is, too."""
+    try:
+        return folder.is_dir()
+    except PermissionError:
+        return True
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where we may not look."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _with_ids(notebook: NotebookNode) -> NotebookNode:

@@ -40,6 +40,10 @@ class Theirs:
     attachments: tuple[tuple[str, str, str], ...] = ()  # (name, type, base64)
 
 
+ARCHIVES = (b"PK", b"\x1f\x8b", b"BZh", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ")  # how they begin
+KINDS = ("code", "markdown", "raw")
+
+
 def read(content: bytes) -> tuple[list[Theirs], list[str]]:
     """Return the cells of a submitted file and notes on what was odd.
 
@@ -52,6 +56,8 @@ def read(content: bytes) -> tuple[list[Theirs], list[str]]:
         )
     if not content.strip():
         raise SubmissionError("the file is empty")
+    if content.startswith(ARCHIVES):
+        raise SubmissionError("an archive, not a notebook: the notebook itself is to be handed in")
     try:
         document = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -129,7 +135,8 @@ def _attachments(
     for name, data in attachments.items() if isinstance(attachments, dict) else ():
         for kind, text in data.items() if isinstance(data, dict) else ():
             if kind not in PICTURES or not isinstance(text, str) or len(text) > room[0]:
-                notes.append(f"an attachment of type {kind[:40]} was dropped")
+                named = "".join(c for c in kind[:40] if c.isprintable())
+                notes.append(f"an attachment of type {named} was dropped")
                 continue
             try:
                 base64.b64decode(text, validate=True)
@@ -291,7 +298,8 @@ def _merge(
     if name and answer.grade_id != name:
         notes.append(f"answer cell {name} had lost its name; found by its place in the file")
     if answer.kind != ours.cell_type and name:
-        notes.append(f"cell {name} had been made a {answer.kind} cell; read as {ours.cell_type}")
+        kind = answer.kind if answer.kind in KINDS else "strange"
+        notes.append(f"cell {name} had been made a {kind} cell; read as {ours.cell_type}")
     cell.source = answer.text
     if cell.cell_type == "markdown" and answer.attachments:
         cell.attachments = _pictures(answer)

@@ -152,7 +152,14 @@ def grade(
     course = courses.load_course(solutions) if solutions.is_dir() and source is None else None
     results = []
     for unit in units or classroom.units():
-        assignment = classroom.assignment(unit, course, source)
+        try:
+            assignment = classroom.assignment(unit, course, source)
+        except UsageError as error:
+            if units:
+                raise
+            # Anybody may hand in a folder of any name; it stops nobody else.
+            err.print(f"[yellow]Left out:[/] {_plain(str(error))}", soft_wrap=True)
+            continue
         if all_cells:
             assignment = replace(assignment, lean=False)
         students = classroom.students(unit)
@@ -308,7 +315,8 @@ def _first_message(tests: list[CellResult]) -> str:
 def _plain(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    # A file's name or text may hold what steers a terminal.
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
 @contextmanager

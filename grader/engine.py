@@ -209,6 +209,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 message = await self.kc.get_iopub_msg(timeout=None)
                 if message["parent_header"].get("msg_id") != request:
                     continue
+                _tame(message)
                 self._count(message)
                 idle = message["content"].get("execution_state") == "idle"
                 if self._shown.limit(self.limits) and not idle:
@@ -222,17 +223,29 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
 
     def _count(self, message: dict[str, Any]) -> None:
         shown = self._shown
-        shown.output += _size(message)
+        # One update is written to every place where its display is shown.
+        display = (message["content"].get("transient") or {}).get("display_id")
+        places = self._display_id_map.get(display, {}) if display else {}
+        count = sum(len(indices) for indices in places.values())
+        shown.output += _size(message) * max(1, count)
         for kind, content in (message["content"].get("data") or {}).items():
             if kind.startswith("image/"):
                 shown.pictures += 1
                 shown.largest = max(shown.largest, len(content))
 
 
+def _tame(message: dict[str, Any]) -> None:
+    """Take out of a message what nbclient would store without a look."""
+    count = message["content"].get("execution_count")
+    if count is not None and not (isinstance(count, int) and 0 <= count < 1_000_000):
+        message["content"]["execution_count"] = None
+
+
 def _size(message: dict[str, Any]) -> int:
     if message["msg_type"] == "execute_input":
         return 0  # the cell's own text, sent back
-    return sum(
+    beside = sum(memoryview(buffer).nbytes for buffer in message.get("buffers") or [])
+    return beside + sum(
         len(value) if isinstance(value, str) else len(repr(value))
         for value in message["content"].values()
     )

@@ -37,6 +37,8 @@ from grader.model import (
 
 MAX_WRITTEN = 1_000_000  # bytes of one file that a notebook may leave behind
 MAX_WRITTEN_FILES = 20
+# Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own.
+TAKEN = {".ipynb", ".html"}
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
@@ -203,6 +205,8 @@ def _written(folder: Path, given: set[str]) -> tuple[tuple[str, bytes], ...]:
                     continue
                 if path.is_dir() and len(name.parts) < MAX_DEPTH:
                     folders.append(path)
+                if path.suffix.lower() in TAKEN:
+                    continue
                 if not path.is_file() or str(name) in given or len(found) >= MAX_WRITTEN_FILES:
                     continue
                 if path.stat().st_size <= MAX_WRITTEN:

@@ -28,8 +28,9 @@ configure(c)
 def configure(c: Any) -> None:
     """Set what the course needs in nbgrader's configuration object `c`.
 
-    Cells are executed by our engine (every cell, past errors, with limits), feedback pages are
-    ours, and the database exists before nbgrader asks a program on PATH to make it.
+    Cells are executed by our engine (past errors, with limits), feedback pages are ours, what is
+    exported or shown in the formgrader runs nothing, and the database exists before nbgrader asks
+    a program on PATH to make it.
     """
     c.CourseDirectory.course_id = "cnn-course"
     c.Autograde.autograde_preprocessors = [
@@ -39,6 +40,9 @@ def configure(c: Any) -> None:
         "nbgrader.preprocessors.AssignLatePenalties",
         "nbgrader.preprocessors.CheckCellMetadata",
     ]
+    c.ExportApp.plugin_class = "grader.export.QuotedCsvExport"
+    # The formgrader shows submissions with nbconvert, in a page that may do what a teacher may.
+    c.HTMLExporter.sanitize_html = True
     c.GenerateFeedback.exporter_class = "grader.feedback.FeedbackExporter"
     if Path("source").is_dir():  # a class folder, and not a clone of the course
         ensure_database(f"sqlite:///{Path.cwd() / 'gradebook.db'}")

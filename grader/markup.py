@@ -28,6 +28,8 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from grader import formulas
 
 MAX_TEXT = 200_000  # characters of one text that is rendered
+MAX_HTML = 100_000  # of one piece of HTML that is cleaned; a longer one is shown as it was typed
+MAX_CODE = 10_000  # of one cell that is shown in colours
 # Parsers of Markdown and HTML take quadratic time and worse on texts that are made for it.
 MAX_SPECIAL = 1_000  # of any one character that means something in Markdown
 MAX_DEPTH = 100  # elements within elements
@@ -85,6 +87,8 @@ def markdown(text: str, pictures: Mapping[str, str] | None = None) -> Markup:
 def html(text: str) -> Markup:
     """Return the harmless part of a piece of HTML: text, tables, pictures that it carries."""
     text = _readable(text[:MAX_TEXT])
+    if len(text) > MAX_HTML:  # the time that bleach takes grows faster than its text
+        return _as_typed(text)
     try:
         return _sanitised(text)
     except Exception:  # see _markdown
@@ -105,6 +109,8 @@ def terminal(text: str) -> Markup:
 @lru_cache(maxsize=2048)
 def code(text: str, language: str = "python") -> Markup:
     """Return a program's text with colours for its syntax."""
+    if len(text) > MAX_CODE:  # some texts keep a lexer busy for the square of their length
+        return Markup(escape(_readable(text)))
     try:
         lexer = get_lexer_by_name(language)
     except ValueError:  # ClassNotFound is one

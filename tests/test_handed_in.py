@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from xml.etree.ElementTree import Element
 
 import nbformat
 import pytest
-from bleach._vendor import html5lib  # reads a page as browsers do
+from bleach._vendor import html5lib  # type: ignore[import-untyped]  # reads as browsers do
 from builders import (
     COURSE,
     HOMEWORK,
@@ -65,15 +66,29 @@ EVIL = "https://evil.example"
 
 Cells = list[dict[str, Any]]
 
-runs_kernels = pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
 )
 
 
+@pytest.fixture(scope="module")
+def made(course: Course, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Assignment]:
+    """A class folder in which nobody has handed in anything, and its unit 01-adding."""
+    root = tmp_path_factory.mktemp("made") / "class"
+    return root, Classroom(root).assignment(UNIT, course)
+
+
 @pytest.fixture
-def unit(classroom: Classroom, course: Course) -> Assignment:
+def classroom(made: tuple[Path, Assignment], tmp_path: Path) -> Classroom:
+    """A copy of that folder."""
+    shutil.copytree(made[0], tmp_path / "class")
+    return Classroom(tmp_path / "class")
+
+
+@pytest.fixture
+def unit(made: tuple[Path, Assignment]) -> Assignment:
     """01-adding as an assignment of the class."""
-    return classroom.assignment(UNIT, course)
+    return made[1]
 
 
 def stored(classroom: Classroom, unit: Assignment, student: str = "eve") -> Graded:
@@ -142,7 +157,6 @@ TRICKS: dict[str, tuple[Callable[[Cells], Cells], float]] = {
 }
 
 
-@runs_kernels
 @pytest.mark.parametrize("trick", TRICKS)
 def test_no_trick_earns_what_the_answer_does_not(trick: str) -> None:
     change, points = TRICKS[trick]
@@ -157,7 +171,6 @@ def test_no_trick_earns_what_the_answer_does_not(trick: str) -> None:
         assert [c.source for c in executed.cells if c.id == "add-tests"] == [SEALED]
 
 
-@runs_kernels
 def test_nbgraders_own_command_skips_no_cell_either(classroom: Classroom, unit: Assignment) -> None:
     """nbgrader takes the student's cells with their tags, and pays for a cell without an error."""
     for student, answer in (("ada", SOLVED), ("eve", WRONG)):
@@ -177,7 +190,6 @@ def test_nbgraders_own_command_skips_no_cell_either(classroom: Classroom, unit: 
     assert scores == {"ada": 3, "eve": 0}
 
 
-@runs_kernels
 def test_files_beside_the_notebook_never_reach_its_kernel(
     classroom: Classroom, unit: Assignment
 ) -> None:
@@ -227,7 +239,6 @@ ODD_MESSAGES = {
 }
 
 
-@runs_kernels
 @pytest.mark.parametrize("odd", ODD_MESSAGES)
 def test_an_odd_message_costs_neither_marks_nor_the_page(odd: str) -> None:
     graded = run_with(ODD_MESSAGES[odd])
@@ -235,8 +246,6 @@ def test_an_odd_message_costs_neither_marks_nor_the_page(odd: str) -> None:
     assert "add-tests" in feedback.pages(assignment(HOMEWORK), graded)["hw"]
 
 
-@runs_kernels
-@pytest.mark.xfail(strict=True, reason="nbclient takes a cell's number from any message")
 def test_a_forged_number_of_a_cell_is_not_stored() -> None:
     graded = run_with("send('execute_input', code='', execution_count='x' * 1_000_000)")
     executed = graded.notebooks[0].executed
@@ -244,8 +253,6 @@ def test_a_forged_number_of_a_cell_is_not_stored() -> None:
     nbformat.validate(nbformat.reads(executed, as_version=4))
 
 
-@runs_kernels
-@pytest.mark.xfail(strict=True, reason="an update of many displays is counted once")
 def test_display_updates_do_not_multiply_what_is_stored() -> None:
     graded = run_with(
         "for _ in range(300): display({'text/plain': ''}, raw=True, display_id='x')\n"
@@ -254,8 +261,6 @@ def test_display_updates_do_not_multiply_what_is_stored() -> None:
     assert len(graded.notebooks[0].executed) < 300_000
 
 
-@runs_kernels
-@pytest.mark.xfail(strict=True, reason="what a kernel wrote is stored whatever its name")
 def test_a_notebook_that_a_notebook_wrote_is_not_stored_among_ours() -> None:
     """nbgrader would make feedback of it, fail, and take the student's page away."""
     code = (
@@ -330,7 +335,6 @@ def test_an_archive_is_a_verdict_and_is_never_unpacked(
     assert not Path("/tmp/climbed-from-the-root.ipynb").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a note only says that the notebook was not handed in")
 @pytest.mark.parametrize(
     "name",
     [
@@ -353,7 +357,6 @@ def test_what_was_handed_in_instead_of_a_notebook_is_named(
     assert Path(name).parts[0] in graded.notes[0]
 
 
-@pytest.mark.xfail(strict=True, reason="an archive is only said to be no UTF-8 text")
 def test_an_archive_under_a_notebooks_name_is_called_one() -> None:
     graded = grade(assignment(HOMEWORK), submission(hw=ARCHIVES["zip"]))
     assert "archive" in graded.notes[0]
@@ -418,8 +421,6 @@ def test_a_hard_link_is_read_and_what_it_leads_to_is_left_alone(
     assert "not for you" not in page_of(classroom)
 
 
-@runs_kernels
-@pytest.mark.xfail(strict=True, reason="a link in the place of a folder is followed")
 @pytest.mark.parametrize("link", ["eve", f"eve/{UNIT}"])
 def test_the_work_of_another_student_is_not_taken_through_a_linked_folder(
     classroom: Classroom, unit: Assignment, link: str
@@ -434,22 +435,22 @@ def test_the_work_of_another_student_is_not_taken_through_a_linked_folder(
     assert "link" in graded.notes[0]
 
 
-@pytest.mark.xfail(strict=True, reason="grading stops at a folder that is no unit")
 def test_a_folder_that_is_no_unit_stops_nobody(
     classroom: Classroom, unit: Assignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand_in(classroom, "ada", UNIT, "adding", b"")
     (classroom.root / "submitted" / "eve" / "00-mine").mkdir(parents=True)
-    assert run_cli(monkeypatch, "grade", "--class", classroom.root, "--solutions", COURSE) == 0
+    arguments = ("grade", "--class", classroom.root, "--solutions", COURSE, "--workers", "0")
+    assert run_cli(monkeypatch, *arguments) == 0
     assert classroom.record("ada", UNIT).is_file()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-@pytest.mark.xfail(strict=True, reason="grading stops at a folder that cannot be read")
 def test_a_folder_that_cannot_be_read_stops_nobody(classroom: Classroom, unit: Assignment) -> None:
     hand_in(classroom, "ada", UNIT, "adding", b"")
     closed = hand_in(classroom, "eve", UNIT, "adding", b"").parent
     closed.chmod(0)
+    if os.access(closed, os.R_OK):
+        pytest.skip("root may read everything")
     try:
         ada, eve = grade_class(classroom, unit, ["ada", "eve"], workers=0)
     finally:
@@ -503,7 +504,6 @@ def test_any_printable_name_of_a_student_has_its_verdict_and_its_page(
     assert_inert(report, PLOTS)
 
 
-@pytest.mark.xfail(strict=True, reason="only names that are not UTF-8 are refused")
 @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "\x1b[2J", "\u202egpj.exe"])
 def test_a_name_that_cannot_be_printed_is_refused(
     classroom: Classroom, unit: Assignment, name: str
@@ -518,7 +518,6 @@ def test_a_name_that_cannot_be_printed_is_refused(
 FORMULAS = ["=1+2|'x'!A0", "+1", "-1+2", "@sum(1)", "a,01-adding,9", 'a"b']
 
 
-@pytest.mark.xfail(strict=True, reason="nbgrader's export quotes nothing")
 def test_no_name_becomes_a_formula_or_a_column_in_nbgraders_export(
     classroom: Classroom, unit: Assignment
 ) -> None:
@@ -544,7 +543,6 @@ def test_no_name_becomes_a_formula_or_a_column_in_nbgraders_export(
 HOSTILE = "\x1b[2J\x1b]0;owned\x07"  # clears a terminal and renames it
 
 
-@pytest.mark.xfail(strict=True, reason="notes reach the terminal as they are")
 def test_nothing_of_a_file_steers_the_terminal(
     classroom: Classroom,
     unit: Assignment,
@@ -560,7 +558,6 @@ def test_nothing_of_a_file_steers_the_terminal(
     assert "\x1b" not in shown
 
 
-@pytest.mark.xfail(strict=True, reason="a note quotes the kind of a cell, whatever it is")
 def test_a_note_is_short_and_printable() -> None:
     for kind in ("x" * 1_000_000, HOSTILE):
         cells = homework()
@@ -629,9 +626,12 @@ KINDS += ["image/jpeg", "application/javascript", "application/pdf", "applicatio
 
 # No page needs one of these.
 RUNS = frozenset(
-    "script iframe frame frameset object embed applet link base form input button select textarea"
-    " audio video source track picture image animate set foreignobject maction annotation-xml"
-    " template noembed plaintext xmp marquee portal area svg use".split()  # noqa: SIM905 -- a list
+    (
+        *("script", "iframe", "frame", "frameset", "object", "embed", "applet", "link", "base"),
+        *("form", "input", "button", "select", "textarea", "audio", "video", "source", "track"),
+        *("picture", "image", "animate", "set", "foreignobject", "maction", "annotation-xml"),
+        *("template", "noembed", "plaintext", "xmp", "marquee", "portal", "area", "svg", "use"),
+    )
 )
 PLOTS = frozenset(("svg", "use"))  # of the report
 FETCH = ("srcset", "srcdoc", "ping", "action", "formaction", "background", "poster", "manifest")
@@ -670,7 +670,6 @@ def assert_inert(text: str, plots: frozenset[str] = frozenset()) -> None:
         assert len(page.findall(".//style")) == 1
 
 
-@runs_kernels
 def test_what_a_kernel_shows_is_inert_in_feedback_and_report(
     classroom: Classroom, unit: Assignment
 ) -> None:
@@ -698,8 +697,6 @@ def test_what_a_kernel_shows_is_inert_in_feedback_and_report(
     assert_inert(report, PLOTS)
 
 
-@runs_kernels
-@pytest.mark.xfail(strict=True, reason="nbgrader's formgrader shows outputs as they are")
 def test_what_a_kernel_shows_is_inert_in_the_formgrader(
     classroom: Classroom, unit: Assignment
 ) -> None:
@@ -722,17 +719,16 @@ def test_what_a_kernel_shows_is_inert_in_the_formgrader(
 
 # What keeps the parsers of a page busy for more than a time that grows with its length.
 BUSY = {
-    "blank lines": cell(" \n" * 14_000, id="free-1"),
+    "blank lines": cell(" \n" * 12_000, id="free-1"),
     "attributes": cell("", id="free-1"),
 }
 BUSY["attributes"].outputs = [
     nbformat.v4.new_output(
-        "display_data", data={"text/html": f"<p {' '.join(f'a{n}=b' for n in range(24_000))}>"}
+        "display_data", data={"text/html": f"<p {' '.join(f'a{n}=b' for n in range(20_000))}>"}
     )
 ]
 
 
-@pytest.mark.xfail(strict=True, reason="pygments and bleach take quadratic time")
 @pytest.mark.parametrize("busy", BUSY)
 def test_a_page_does_not_keep_the_grader_busy(busy: str) -> None:
     node = nbformat.reads(HOMEWORK.sealed, as_version=4)
@@ -741,4 +737,4 @@ def test_a_page_does_not_keep_the_grader_busy(busy: str) -> None:
     run = replace(made.notebooks[0], executed=nbformat.writes(node))
     began = time.monotonic()
     feedback.pages(assignment(HOMEWORK), replace(made, notebooks=(run,)))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 4

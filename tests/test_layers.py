@@ -14,7 +14,7 @@ from builders import REPOSITORY
 FLOORS = {
     7: {"cli"},
     6: {"batch", "demo"},
-    5: {"classroom", "entries", "gradebook", "report"},
+    5: {"classroom", "entries", "export", "gradebook", "report"},
     4: {"grade", "feedback", "execute", "page"},
     3: {"engine", "judged", "score", "wording"},
     2: {

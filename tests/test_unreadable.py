@@ -21,7 +21,7 @@ NOT_NOTEBOOKS = {
     "html": (b"<!DOCTYPE html><html>Please log in</html>", "line 1, column 1"),
     "half": (as_file({"cells": homework()})[:300], "not a notebook: line 1"),
     "utf_16": ("{}".encode("utf-16"), "is not UTF-8"),
-    "zip": (b"PK\x03\x04\xff\xff", "is not UTF-8"),
+    "zip": (b"PK\x03\x04\xff\xff", "an archive"),
     "a_number": (b"42", "no cells"),
     "a_list": (b"[]", "no cells"),
     "no_cells": (b'{"nbformat": 4}', "no list of cells"),

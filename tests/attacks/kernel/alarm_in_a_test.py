@@ -19,11 +19,15 @@ def ring(*_):
     raise Alarm("in the test")
 
 
+def wait():
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    time.sleep(3)
+
+
 signal.signal(signal.SIGALRM, ring)
 
 # %%
-signal.setitimer(signal.ITIMER_REAL, 0.2)
-time.sleep(3)
+wait()
 
 # %%
 pass

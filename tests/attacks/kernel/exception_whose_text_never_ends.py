@@ -3,7 +3,7 @@
 #   attack:
 #     does: raises an error whose text never ends
 #     statuses: [ok, time limit, not run]
-#     limits: {cell_seconds: 1}
+#     limits: {cell_seconds: 2}
 #     prints: could not be interrupted|its kernel was ended
 # ---
 

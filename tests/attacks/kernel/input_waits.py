@@ -3,7 +3,7 @@
 #   attack:
 #     does: asks for input and for a password, and then waits for an answer after all
 #     statuses: [error, error, time limit, ok]
-#     limits: {cell_seconds: 1}
+#     limits: {cell_seconds: 3}
 #     prints: 'StdinNotImplementedError[\s\S]*StdinNotImplementedError[\s\S]*after it'
 # ---
 

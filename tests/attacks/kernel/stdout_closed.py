@@ -3,7 +3,7 @@
 #   attack:
 #     does: closes its standard output, and puts something else in its place
 #     statuses: [ok, error, ok, time limit, not run]
-#     limits: {cell_seconds: 1}
+#     limits: {cell_seconds: 2}
 #     prints: 'I/O operation on closed file'
 # ---
 

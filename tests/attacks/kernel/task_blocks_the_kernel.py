@@ -3,7 +3,7 @@
 #   attack:
 #     does: an asyncio task of an earlier cell never gives the kernel back
 #     statuses: [ok, time limit, not run]
-#     limits: {cell_seconds: 1}
+#     limits: {cell_seconds: 2}
 #     prints: begun
 # ---
 
@@ -13,16 +13,18 @@ import time
 
 
 async def block():
-    await asyncio.sleep(0.1)
+    await begin.wait()
     while True:
         time.sleep(0.1)
 
 
+begin = asyncio.Event()
 task = asyncio.get_running_loop().create_task(block())
 print("begun")
 
 # %%
-await asyncio.sleep(0.5)  # noqa: F704
+begin.set()
+await asyncio.sleep(0.1)  # noqa: F704
 
 # %%
 pass

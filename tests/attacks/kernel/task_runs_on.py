@@ -12,15 +12,17 @@ import asyncio
 
 
 async def go_on():
-    await asyncio.sleep(0.1)
+    await begin.wait()
     print("too late")
     raise ValueError("Turned")
 
 
+begin = asyncio.Event()
 task = asyncio.get_running_loop().create_task(go_on())
 print("begun")
 
 # %%
+begin.set()
 await asyncio.wait([task])  # noqa: F704
 print("waited")
 

@@ -13,7 +13,7 @@ import time
 
 
 def add(a, b):
-    time.sleep(0.3)
+    changed.wait()
     return 0
 
 
@@ -22,11 +22,12 @@ def watch():
         time.sleep(0.01)
     print("expected becomes 0")
     globals()["expected"] = 0
+    changed.set()
 
 
+changed = threading.Event()
 threading.Thread(target=watch, daemon=True).start()
 
 # %%
 expected = 3
-actual = add(1, 2)
-assert actual == expected
+assert add(1, 2) == expected
