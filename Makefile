@@ -6,10 +6,10 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox demo test check format notebooks figures lab constraints clean
+.PHONY: help sandbox demo test check format notebooks figures lab bench-throughput constraints clean
 
 help:  ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -53,6 +53,9 @@ notebooks: $(VENV)/.base  ## build notebooks/ from solutions/
 figures: $(VENV)/.base  ## draw the expected figures anew
 	$(BIN)/grader figures
 	$(BIN)/grader build
+
+bench-throughput: sandbox $(VENV)/.base  ## a class graded by nbgrader and by us, side by side
+	$(BIN)/python bench/throughput.py $(BENCH)
 
 constraints: $(VENV)/.dev  ## renew constraints.txt from what is installed
 	@{ echo "# The exact versions that make and CI install; pyproject.toml keeps the ranges."; \

@@ -550,7 +550,7 @@ def _run_cell(source: str, names: dict[str, Any]) -> None:
 
 
 def _cpu() -> float:
-    return sum(os.times()[:4])
+    return time.process_time() + _children()
 
 
 # ---- where it goes --------------------------------------------------------------------------
@@ -647,21 +647,20 @@ def take_apart(made: Class, folder: Path, cells_seconds: dict[str, float]) -> li
     ):
         clock.watch(owner, function, label)
     submissions = [classroom.submission(student, assignment) for student in cells_seconds]
-    book = gradebook.Gradebook(classroom).__enter__()
-    book.store(assignment, grading.grade(assignment, submissions[0]))  # what is first is slower
-    kernels.clear()
-    clock.seconds = {}
-    before_zygote, before_children = zygote.cpu_times(), _children()
-    graded: list[Graded] = []
-    for submission in submissions:
-        with clock.on("grade: folders, notebook to text"):
-            graded.append(grading.grade(assignment, submission))
-    zygote_now = zygote.cpu_times()
-    children = _children() - before_children
-    for one in graded:
-        with clock.on("gradebook: database"):
-            book.store(assignment, one)
-    book.__exit__()
+    with gradebook.Gradebook(classroom) as book:
+        book.store(assignment, grading.grade(assignment, submissions[0]))  # the first is slower
+        kernels.clear()
+        clock.seconds = {}
+        before_zygote, before_children = zygote.cpu_times(), _children()
+        graded: list[Graded] = []
+        for submission in submissions:
+            with clock.on("grade: folders, notebook to text"):
+                graded.append(grading.grade(assignment, submission))
+        zygote_now = zygote.cpu_times()
+        children = _children() - before_children
+        for one in graded:
+            with clock.on("gradebook: database"):
+                book.store(assignment, one)
     count = len(graded)
     zygote_self = (sum(zygote_now[:2]) - sum(before_zygote[:2])) / count
     zygote_children = (sum(zygote_now[2:4]) - sum(before_zygote[2:4])) / count

@@ -13,6 +13,7 @@ import builtins
 import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from nbformat import NotebookNode
 
@@ -73,8 +74,12 @@ def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
         must = more
 
 
+@lru_cache(maxsize=2000)  # a class has one course: its cells are looked at once
 def effects(source: str) -> Effects:
-    """Return what the code `source` does; where that cannot be read, it may do anything."""
+    """Return what the code `source` does; where that cannot be read, it may do anything.
+
+    The result is shared: it must not be changed.
+    """
     does = Effects()
     try:
         tree = ast.parse(source)

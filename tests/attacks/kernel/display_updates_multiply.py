@@ -2,13 +2,14 @@
 # jupyter:
 #   attack:
 #     does: shows one display many times, and then gives all of them a long text at once
-#     statuses: [ok, ok]
-#     limits: {output_bytes: 1000000}
+#     statuses: [ok, output limit]
+#     limits: {output_bytes: 1000000, cell_seconds: 20}
 #     prints: 100 displays
-#     wins: an update counts once, however many outputs it fills
 # ---
 
 # %%
+import time
+
 from IPython.display import display, update_display
 
 for _ in range(100):
@@ -17,3 +18,4 @@ print("100 displays")
 
 # %%
 update_display({"text/plain": "y" * 100_000}, raw=True, display_id="x")
+time.sleep(60)

@@ -14,7 +14,7 @@ print("goodbye", flush=True)
 exit()
 
 # %%
-await asyncio.sleep(3)  # noqa: F704
+await asyncio.sleep(2)  # noqa: F704
 
 # %%
 pass

@@ -12,4 +12,4 @@ while True:
     os.fork()
 
 # %%
-"somebody is left"
+print("after")

@@ -2,12 +2,14 @@
 # jupyter:
 #   attack:
 #     does: hangs 60 million bytes on a message whose text is short
-#     statuses: [ok, ok]
+#     statuses: [output limit, ok]
+#     limits: {cell_seconds: 20}
 #     prints: sending
-#     wins: the bytes beside a message's text are received, and are not counted as output
 # ---
 
 # %%
+import time
+
 from IPython import get_ipython
 
 print("sending", flush=True)
@@ -17,6 +19,7 @@ content = {"comm_id": "x", "data": {}}
 kernel.session.send(
     kernel.iopub_socket, "comm_msg", content, parent=kernel.get_parent(), buffers=[large] * 10
 )
+time.sleep(60)
 
 # %%
 pass

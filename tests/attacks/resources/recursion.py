@@ -1,0 +1,24 @@
+# ---
+# jupyter:
+#   attack:
+#     does: calls itself without end
+#     statuses: [error, error, ok]
+#     limits: {cell_seconds: 30, output_bytes: 1000000}
+#     prints: "RecursionError[\\s\\S]*RecursionError[\\s\\S]*after"
+# ---
+
+# %%
+import json
+
+
+def f():
+    f()
+
+
+f()
+
+# %%
+json.loads("[" * 10**6)
+
+# %%
+print("after")
