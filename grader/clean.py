@@ -23,6 +23,8 @@ from grader.model import SourceNotebook
 
 MAX_FILE = 50_000_000  # bytes; a notebook with many pictures has a few million
 MAX_CELLS = 5_000  # a long lesson has two hundred
+MAX_TEXT = 3_000_000  # characters of source in all cells
+MAX_COMMAS = 6_000_000  # about as many values has the JSON; each takes 100 bytes once it is read
 MAX_CELL = 500_000  # characters of source in one cell
 MAX_ATTACHMENTS = 8_000_000  # bytes of pictures that a student may attach to written answers
 MAX_NOTES = 20
@@ -58,6 +60,8 @@ def read(content: bytes) -> tuple[list[Theirs], list[str]]:
         raise SubmissionError("the file is empty")
     if content.startswith(ARCHIVES):
         raise SubmissionError("an archive, not a notebook: the notebook itself is to be handed in")
+    if content.count(b",") > MAX_COMMAS:
+        raise SubmissionError("the file has too many values to be a notebook: clear the outputs")
     try:
         document = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -81,6 +85,12 @@ def read(content: bytes) -> tuple[list[Theirs], list[str]]:
         raise SubmissionError(f"the file has {len(cells):,} cells; at most {MAX_CELLS:,} are read")
     room = [MAX_ATTACHMENTS]
     found = [_theirs(cell, notes, room) for cell in cells]
+    left = MAX_TEXT
+    for place, one in enumerate(found):
+        left -= len(one.text) if one is not None else 0
+        if left < 0:
+            found[place] = None
+            notes.append(f"the cells have more than {MAX_TEXT:,} characters; the last were dropped")
     notes = [writable(note) for note in dict.fromkeys(notes)]
     if len(notes) > MAX_NOTES:
         notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES:,} remarks more"]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
@@ -39,6 +40,7 @@ from grader.proof import FATAL, Proof, Shown, bound, from_death, from_reply, fro
 log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
+MAX_GROWTH = 400_000_000  # bytes of our own memory: what is received before it can be counted
 WATCH = 0.25  # seconds between two looks at what a cell uses
 
 
@@ -59,6 +61,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         self._shown = Shown()
         self._cpu_before = 0.0  # when the current cell began
         self._dead = False
+        self._resident = psutil.Process().memory_info().rss
         self._skip = skip
 
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
@@ -121,6 +124,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 await asyncio.wait({output}, timeout=GRACE)
                 if not output.done():
                     await self._listen_anew()
+                # A quick cell has ended before anybody looked.
+                limit = limit or self._shown.limit(self.limits)
                 return self._read(reply.result(), limit)
             return await self._give_up(limit)
         finally:
@@ -154,6 +159,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                     return limit
             if limit is not None and now > end:
                 return limit  # interrupted, and it does not stop
+            if psutil.Process().memory_info().rss > self._resident + MAX_GROWTH:
+                return Proof.OUTPUT
             if limit is None:
                 limit = self._limit(now > end)
                 if limit in FATAL:
@@ -220,6 +227,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             except Exception as error:  # a message that a student forged: not worth a crash
                 log.info("message dropped: %s", error)
                 await asyncio.sleep(0.01)
+
+    def handle_comm_msg(self, outs: list[NotebookNode], msg: dict[str, Any], index: int) -> None:
+        """Do nothing: an output widget would take a test's output, and answer at length."""
 
     def _count(self, message: dict[str, Any]) -> None:
         shown = self._shown

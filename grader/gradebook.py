@@ -111,8 +111,9 @@ class Gradebook:
         path = self.classroom.record(graded.student, graded.unit)
         path.write_text(record + "\n", encoding="utf-8")
         stamp = self.classroom.submitted(graded.student, graded.unit) / "timestamp.txt"
-        if stamp.is_file() and not stamp.is_symlink():
-            shutil.copy(stamp, target)
+        with contextlib.suppress(OSError):  # a folder that we may not look into
+            if stamp.is_file() and not stamp.is_symlink():
+                shutil.copy(stamp, target)
         pages = self.classroom.feedback(graded.student, graded.unit)
         shutil.rmtree(pages, ignore_errors=True)
         pages.mkdir(parents=True)
@@ -150,9 +151,9 @@ def _marks(database: Database, graded: Graded) -> dict[str, Marks]:
 
 def _timestamp(folder: Path) -> object:
     path = folder / "timestamp.txt"
-    if not path.is_file() or path.is_symlink() or path.stat().st_size > 1000:
-        return None
     try:
+        if not path.is_file() or path.is_symlink() or path.stat().st_size > 1000:
+            return None
         return parse_utc(path.read_text(encoding="utf-8").strip())
     except (ValueError, OverflowError, UnicodeDecodeError, OSError):
         return None

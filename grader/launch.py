@@ -40,6 +40,10 @@ HIDDEN_VARIABLES = {"CI", "PYTHONPATH", "PYTHONSTARTUP"}
 class JudgedKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client is Any to mypy
     """jupyter_client's, but ready as soon as kernel and outputs have been heard."""
 
+    def start_channels(self, **_: Any) -> None:
+        """Open the two that are read: what comes on another would pile up in our memory."""
+        super().start_channels(stdin=False, hb=False, control=False)
+
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait for the kernel's reply and for its first output: that channel connects by itself.
 

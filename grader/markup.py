@@ -28,7 +28,7 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from grader import formulas
 
 MAX_TEXT = 200_000  # characters of one text that is rendered
-MAX_HTML = 100_000  # of one piece of HTML that is cleaned; a longer one is shown as it was typed
+MAX_HTML = 50_000  # of one piece of HTML that is cleaned; a longer one is shown as it was typed
 MAX_CODE = 10_000  # of one cell that is shown in colours
 # Parsers of Markdown and HTML take quadratic time and worse on texts that are made for it.
 MAX_SPECIAL = 1_000  # of any one character that means something in Markdown
@@ -50,6 +50,7 @@ _UNSEEN = re.compile(r"<(script|style)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DO
 _TAG = re.compile(r"<(/?)([a-zA-Z]+)")
 _VOID = ("br", "hr", "img", "input", "col", "wbr", "meta", "link")
 _ASIDE = re.compile("\ue000([0-9]+)\ue001")  # where a formula was
+_EMPTY = re.compile(r"\s{1000}")  # pygments reads each blank line up to the last one
 # Neither HTML nor XML has these.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -109,7 +110,8 @@ def terminal(text: str) -> Markup:
 @lru_cache(maxsize=2048)
 def code(text: str, language: str = "python") -> Markup:
     """Return a program's text with colours for its syntax."""
-    if len(text) > MAX_CODE:  # some texts keep a lexer busy for the square of their length
+    # Some texts keep a lexer busy for the square of their length.
+    if len(text) > MAX_CODE or _EMPTY.search(text):
         return Markup(escape(_readable(text)))
     try:
         lexer = get_lexer_by_name(language)

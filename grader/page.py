@@ -21,6 +21,7 @@ from grader.clean import grade_id
 from grader.model import CellResult
 from grader.wording import NOT_RUN, Marks, Row
 
+MAX_RICH = 600_000  # characters of one page that are parsed; the others are shown as typed
 MAX_PICTURES = 12_000_000  # characters of pictures in one page
 NOTHING_RUN = "nothing-was-run"  # the cell that says why a file could not be run
 TELLING = 16  # a shorter line of a hidden test ("for n in range(3):") gives nothing away
@@ -119,6 +120,7 @@ class _View:
     rows: Mapping[str, Row]
     secrets: Secrets
     room: list[int] = field(default_factory=lambda: [MAX_PICTURES])
+    rich: list[int] = field(default_factory=lambda: [MAX_RICH])
 
     def cell(self, cell: NotebookNode) -> Cell:
         name = grade_id(cell)
@@ -137,11 +139,14 @@ class _View:
             for file, data in cell.get("attachments", {}).items():
                 for kind, text in data.items():
                     pictures[f"attachment:{file}"] = f"data:{kind};base64,{text}"
+            if not self._affords(source):
+                plain = Markup("<pre>{}</pre>").format(markup.code(source, "text"))
+                return replace(shown, prose=plain)
             return replace(shown, prose=markup.markdown(source, pictures))
         language = self.work.notebook.metadata.get("language_info", {}).get("name", "python")
         return replace(
             shown,
-            program=markup.code(source, str(language)),
+            program=markup.code(source, str(language) if self._affords(source) else "text"),
             outputs=tuple(self._outputs(cell, bool(row) and not answer and source != cell.source)),
         )
 
@@ -169,7 +174,14 @@ class _View:
                 return self._picture(kind, data[kind])
         return Markup("<pre>{}</pre>").format(markup.terminal(data.get("text/plain", "")))
 
+    def _affords(self, text: str) -> bool:
+        """Whether there is time for another text: parsers are slow, and slower on odd ones."""
+        self.rich[0] -= len(text)
+        return self.rich[0] >= 0
+
     def _rich(self, kind: str, text: str) -> Markup:
+        if kind != "image/svg+xml" and not self._affords(text):
+            return Markup()
         if kind == "text/markdown":
             return markup.markdown(text)
         if kind == "text/latex":

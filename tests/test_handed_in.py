@@ -261,6 +261,32 @@ def test_display_updates_do_not_multiply_what_is_stored() -> None:
     assert len(graded.notebooks[0].executed) < 300_000
 
 
+FLOODS = {
+    "on the channel of input, to which nobody listens": (
+        "ident = kernel._shell_parent_ident.get()\n"
+        "for _ in range(40): kernel.stdin_socket.send_multipart([*ident, large], copy=False)\n"
+        "time.sleep(2)"
+    ),
+    "beside the text of one message": (
+        "kernel.session.send(kernel.iopub_socket, 'comm_msg', {'comm_id': 'x', 'data': {}},\n"
+        "    parent=kernel.get_parent(), buffers=[memoryview(large)] * 60)\n"
+        "time.sleep(2)"
+    ),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_of_messages_does_not_fill_the_graders_memory(flood: str) -> None:
+    def memory(key: str) -> int:
+        [size] = re.findall(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+        return int(size) * 1024
+
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+    before = memory("VmRSS")
+    run_with(f"import time\nlarge = bytes(30_000_000)\n{FLOODS[flood]}")
+    assert memory("VmHWM") - before < 1_000_000_000
+
+
 def test_a_notebook_that_a_notebook_wrote_is_not_stored_among_ours() -> None:
     """nbgrader would make feedback of it, fail, and take the student's page away."""
     code = (

@@ -186,7 +186,8 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         self._connection = None
         try:
             if self._folder is not None:
-                await asyncio.to_thread(room.copy_out, self._home, self._folder)
+                bound = int((asdict(Limits()) | self.limits)["disk_bytes"])
+                await asyncio.to_thread(room.copy_out, self._home, self._folder, bound)
         finally:
             os.close(self._home)
             os.close(self._proc)

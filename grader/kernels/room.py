@@ -26,6 +26,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from grader.kernels import filters
+
 BWRAP = "bwrap"
 HOME = "/home/student"
 USER = 1000  # inside; outside it is whoever grades
@@ -34,6 +36,12 @@ MAX_DEPTH = 8  # folders within folders that are brought out
 # Of the system: what programs and libraries are made of, and nothing that belongs to a person.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store")
 SETTINGS = ("alternatives", "fonts", "ld.so.cache", "localtime", "nsswitch.conf", "ssl/certs")
+# Of /proc: what Linux shows to root only, who may be the one that grades, or to all of one user.
+MASKED = (
+    *("kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats"),
+    *("pagetypeinfo", "sched_debug", "slabinfo", "sysrq-trigger", "timer_list", "vmallocinfo"),
+)
+DEVICES = (b"full", b"null", b"random", b"tty", b"urandom", b"zero")  # of bubblewrap's /dev
 NVIDIA = ("/proc/driver/nvidia", "/sys/bus/pci", "/sys/devices", "/sys/module/nvidia")
 
 PASSWD = f"student:x:{USER}:{USER}::{HOME}:/bin/sh\n".encode()
@@ -43,7 +51,7 @@ GROUP = f"student:x:{USER}:\n".encode()
 NS_GET_USERNS = 0xB701
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 36, 38
 CAPABILITY_VERSION_3 = 0x20080522
-MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND = 1, 2, 4, 32, 4096
 KEYCTL_JOIN_SESSION_KEYRING = 1
 SYS_KEYCTL = 250 if platform.machine() == "x86_64" else 219  # 219: every newer architecture
 
@@ -70,14 +78,16 @@ class Room:
         info, info_w = os.pipe()
         said, said_w = os.pipe()
         hear, self._door = os.pipe()
-        passwd, group = _holding(PASSWD), _holding(GROUP)
+        passwd, group, refused = _holding(PASSWD), _holding(GROUP), _holding(filters.program())
+        filtered = refused if filters.program() else -1  # -1: an unknown kind of processor
         options = _holding(
             b"".join(
                 os.fsencode(part) + b"\0"
-                for part in options_of_bwrap(show, passwd, group, info_w, gpu=gpu)
+                for part in options_of_bwrap(show, passwd, group, info_w, filtered, gpu=gpu)
             )
         )
-        keep = (info_w, passwd, group, options)
+        keep = (info_w, passwd, group, refused, options)
+        _close_on_exec()
         try:
             # A spawn, not a fork: a fork copies the page tables of everything that is warm.
             self.builder = os.posix_spawnp(
@@ -87,6 +97,7 @@ class Room:
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, hear, 0),
                     (os.POSIX_SPAWN_DUP2, said_w, 1),
+                    (os.POSIX_SPAWN_DUP2, said_w, 2),
                     *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in keep),
                 ],
                 setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],
@@ -103,8 +114,10 @@ class Room:
             # cat's echo is the proof that every wall stands.
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._door, b".")
-            if os.read(said, 1) != b".":
-                raise RoomError("bubblewrap could not build a room here")
+            answer = os.read(said, 4096)
+            if answer != b".":
+                reason = answer.decode(errors="replace").strip()
+                raise RoomError(f"bubblewrap could not build a room here: {reason}")
             self.pid = int(json.loads(text)["child-pid"])
         except BaseException:
             os.close(self._door)
@@ -126,35 +139,46 @@ class Room:
         spaces = [os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY) for name in names]
         user = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY)
         # There are two user namespaces, one in the other. The outer owns the mounts.
-        _check(_libc.setns(fcntl.ioctl(spaces[0], NS_GET_USERNS), 0), "setns")
+        outer = fcntl.ioctl(spaces[0], NS_GET_USERNS)
+        _check(_libc.setns(outer, 0), "setns")
         for space in spaces:
             _check(_libc.setns(space, 0), "setns")
         for path in (HOME, "/tmp", "/dev/shm"):
             size = f"size={disk},nr_inodes={inodes}".encode()
             flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
             _check(_libc.mount(None, path.encode(), None, flags, size), f"mount {path}")
+        # What is mounted for writing can be given another mode by its owner, for all the machine.
+        for name in DEVICES:
+            flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID
+            _check(_libc.mount(None, b"/dev/" + name, None, flags, None), f"mount {name!r}")
         _check(_libc.setns(user, 0), "setns")
         nothing = ctypes.create_string_buffer(24)
         header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
         _check(_libc.capset(header, nothing), "capset")
         _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+        for fd in (*spaces, outer, user):
+            os.close(fd)
         # Keys would be a letter box between kernels.
         _libc.syscall(SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+        filters.apply()
 
     def close(self) -> None:
-        """End every process inside."""
+        """End every process inside; a second call does nothing."""
+        if self._door < 0:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
             os.close(self._door)
+        self._door = -1
 
 
-def settle(limits: Mapping[str, float]) -> None:
-    """Give this process the limits of `grader.model.Limits` that Linux counts by process."""
+def confine(limits: Mapping[str, float], pid: int = 0) -> None:
+    """Give the process `pid` (0: this one) the limits that Linux counts by process."""
     cpu = int(limits["submission_cpu_seconds"]) + 1
     # Of all that is mapped for writing, beyond what the zygote had: malloc then fails, and a cell
     # ends with MemoryError where a limit on the whole room could only kill.
-    held = int(_status("VmData").split()[0]) * 1024
+    held = int(_status("VmData").split()[0]) * 1024 if pid == 0 else 0
     for name, value in (
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_DATA, held + int(limits["memory_bytes"])),
@@ -165,9 +189,14 @@ def settle(limits: Mapping[str, float]) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
-        hard = resource.getrlimit(name)[1]
+        hard = resource.prlimit(pid, name)[1]
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(name, (bound, bound))
+        resource.prlimit(pid, name, (bound, bound))
+
+
+def settle(limits: Mapping[str, float]) -> None:
+    """Give this process its limits, now that it is inside."""
+    confine(limits)
     # Entering made us undumpable: our own /proc/self would not open.
     _check(_libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
 
@@ -178,7 +207,7 @@ def be_reaper() -> None:
 
 
 def options_of_bwrap(
-    show: Iterable[str], passwd: int, group: int, info: int, *, gpu: bool = False
+    show: Iterable[str], passwd: int, group: int, info: int, refused: int = -1, *, gpu: bool = False
 ) -> list[str]:
     """Return bubblewrap's arguments: what is seen inside.
 
@@ -186,6 +215,7 @@ def options_of_bwrap(
         show: paths besides the system's and this interpreter's own.
         passwd, group: descriptors that hold /etc/passwd and /etc/group.
         info: the descriptor that bubblewrap writes its child's pid to.
+        refused: the descriptor that holds the filter of system calls, if there is one.
     """
     options = (
         "--unshare-all --unshare-user --disable-userns --die-with-parent --new-session "
@@ -208,7 +238,14 @@ def options_of_bwrap(
             options += ["--dev-bind-try", str(device), str(device)]
         for path in NVIDIA:
             options += ["--ro-bind-try", path, path]
-    return [*options, "--tmpfs", HOME, "--chdir", HOME, "--remount-ro", "/dev", "--remount-ro", "/"]
+    for name in MASKED:
+        if os.path.exists(f"/proc/{name}"):
+            options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+    if refused >= 0:
+        options += ["--seccomp", str(refused)]
+    options += ["--tmpfs", HOME, "--chdir", HOME]
+    # /proc/sys is writable for whoever is root outside.
+    return [*options, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 def environment_paths() -> set[str]:
@@ -232,15 +269,18 @@ def copy_in(folder: int) -> None:
                 os.utime(Path(path, name), ns=(when.st_atime_ns, when.st_mtime_ns))
 
 
-def copy_out(home: int, folder: Path) -> None:
+def copy_out(home: int, folder: Path, bound: int = 2**62) -> None:
     """Copy what is new or changed in a room's `home`, an open folder, into `folder`.
 
     Only plain files: a link would lead the reader to a file of ours. To be called when nobody is
-    in the room any more. What cannot be written is left out.
+    in the room any more. What cannot be written is left out, and so is what comes after `bound`
+    bytes: files with holes, and with many names, are longer than what they take up.
     """
     for path, folders, files, here in os.fwalk(".", dir_fd=home, follow_symlinks=False):
         if len(Path(path).parts) >= MAX_DEPTH:
             folders.clear()
+        # A folder of ours that is a link leads elsewhere.
+        folders[:] = [name for name in folders if not (folder / path / name).is_symlink()]
         for name in files:
             with contextlib.suppress(OSError):
                 source = _open_plain(name, here)
@@ -251,6 +291,9 @@ def copy_out(home: int, folder: Path) -> None:
                     when = os.fstat(source)
                     if target.is_symlink() or _unchanged(target, when):
                         continue
+                    bound -= when.st_size
+                    if bound < 0:
+                        return
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as ours:
                         shutil.copyfileobj(theirs, ours)
@@ -273,6 +316,14 @@ def _open_plain(name: str, folder: int) -> int | None:
         return fd
     os.close(fd)
     return None
+
+
+def _close_on_exec() -> None:
+    """Let no program inherit what is open here, of us or of who started us."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
 
 
 def _holding(content: bytes) -> int:

@@ -105,10 +105,19 @@ class Warm:
             listening.bind(address)
             listening.listen(128)
             # Not a Popen: nobody waits for it, and it may outlive us if others use it.
-            os.posix_spawn(
-                python,
-                [python, "-P", "-c", STARTER.format(root=root, listening=LISTENING)],
-                kernel_environment(python),
+            # Read only: /proc/self/exe of every kernel leads back to where the zygote was started.
+            walls = ["--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev"]
+            walls += ["--bind", "/proc", "/proc"]
+            walls += ["--bind-try", "/sys/fs/cgroup", "/sys/fs/cgroup"]
+            walls += ["--bind", str(self.folder), str(self.folder)]
+            walls += ["--cap-add", "ALL"] if os.geteuid() == 0 else []
+            starter = STARTER.format(root=root, listening=LISTENING)
+            os.posix_spawnp(
+                room.BWRAP,
+                [room.BWRAP, *walls, "--", python, "-P", "-c", starter],
+                # Its start-up files would be anybody's in /tmp.
+                kernel_environment(python)
+                | {"IPYTHONDIR": f"{self.folder}/ipython", "HOME": str(self.folder)},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),

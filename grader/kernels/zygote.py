@@ -114,6 +114,8 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]  # Any to mypy
             parent=self, session=self.session, profile_dir=self.profile_dir, user_ns=self.user_ns
         )
         self.init_shell()
+        # exit() stops the kernel 0.1 s later, in whatever cell runs by then: marks by luck.
+        self.shell.unobserve_all("exit_now")
         for step in ("init_pdb", "init_path", "init_gui_pylab", "init_extensions", "init_code"):
             getattr(self, step)()
             setattr(self, step, _done)
@@ -161,6 +163,7 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         for fd in (0, 1, 2):
             os.dup2(nowhere, fd)
         os.close(nowhere)
+        os.environ.update(HOME=room.HOME, IPYTHONDIR="/tmp/.ipython")
         os.environ.update(request["environment"])
         asyncio.set_event_loop(asyncio.new_event_loop())  # the one before waits on what is closed
         os.chdir(room.HOME)
@@ -170,7 +173,7 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
             del sys.modules[name]
         connection = request["connection"]
-        sys.path.insert(0, "")  # the kernel's own folder, as in any kernel
+        sys.path.append("")  # the kernel's own folder, last: nothing there shadows a module
         app = WarmKernelApp.instance()
         app.listening = {connection[c]: fd for c, fd in zip(CHANNELS, listening, strict=True)}
         app.load_connection_info(connection)
@@ -242,7 +245,9 @@ class Zygote:
     def _answer(self, connection: socket.socket) -> None:
         descriptors: list[int] = []
         try:
-            data, descriptors, _, _ = socket.recv_fds(connection, 2**20, len(CHANNELS) + 1)
+            data, descriptors, _, _ = socket.recv_fds(
+                connection, 2**20, len(CHANNELS) + 1, socket.MSG_CMSG_CLOEXEC
+            )
         except OSError:
             data = b""
         if not data:
@@ -274,6 +279,11 @@ class Zygote:
             group = groups.make(name, memory, int(limits["processes"]))
         self._rooms[walls.builder] = group
         try:
+            # The room's first processes too: who is inside can write into their memory.
+            for process in groups.family([walls.pid]):
+                if group is not None:
+                    group.add(process.pid)
+                room.confine(limits, process.pid)
             pid, folders = self._fork(request, descriptors, walls, group)
         except BaseException:
             walls.close()
@@ -402,6 +412,7 @@ def _draw_once() -> None:
 
 def main(descriptor: int) -> None:
     """Serve on the listening socket `descriptor`."""
+    _close_all_but({0, 1, 2, descriptor})
     listening = socket.socket(fileno=descriptor)
     room.be_reaper()
     groups.sweep()
