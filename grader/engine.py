@@ -124,6 +124,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 await asyncio.wait({output}, timeout=GRACE)
                 if not output.done():
                     await self._listen_anew()
+                    limit = Proof.OUTPUT  # too large a message has broken the connection
                 # A quick cell has ended before anybody looked.
                 limit = limit or self._shown.limit(self.limits)
                 return self._read(reply.result(), limit)

@@ -77,6 +77,8 @@ def from_usage(limits: Limits, usage: Usage, cell_cpu: float) -> Proof | None:
     Args:
         cell_cpu: CPU seconds since the cell began.
     """
+    if "memory" in usage.killed:  # of one of its processes, which is not the end of the others
+        return Proof.MEMORY
     if usage.memory_bytes is not None and usage.memory_bytes > limits.memory_bytes:
         return Proof.MEMORY
     if usage.gpu_bytes > limits.gpu_memory_bytes:

@@ -2,7 +2,7 @@
 # jupyter:
 #   attack:
 #     does: closes every descriptor of the kernel
-#     statuses: [kernel died, not run]
+#     statuses: [kernel died | time limit, not run]
 #     prints: closing
 # ---
 

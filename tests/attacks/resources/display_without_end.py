@@ -2,7 +2,7 @@
 # jupyter:
 #   attack:
 #     does: displays objects whose text has no end
-#     statuses: [ok, memory limit, ok]
+#     statuses: [ok, memory limit | error, ok]
 #     prints: "after"
 # ---
 

@@ -2,8 +2,7 @@
 # jupyter:
 #   attack:
 #     does: fails with a message of 3 MB
-#     statuses: [output limit, ok]
-#     prints: "after"
+#     statuses: [output limit, ok | not run]
 # ---
 
 # %%

@@ -2,7 +2,7 @@
 # jupyter:
 #   attack:
 #     does: fails with a message of 40 MB
-#     statuses: [output limit, ok | not run]
+#     statuses: [output limit | time limit, ok | not run]
 #     limits: {memory_bytes: 2000000000}
 # ---
 

@@ -2,9 +2,8 @@
 # jupyter:
 #   attack:
 #     does: draws twenty figures
-#     statuses: [picture limit, ok]
+#     statuses: [picture limit, ok | not run]
 #     limits: {output_bytes: 10000000}
-#     prints: "after"
 # ---
 
 # %%

@@ -2,8 +2,7 @@
 # jupyter:
 #   attack:
 #     does: fills the buffers of as many pipes as it may open
-#     statuses: [open files limit, ok]
-#     prints: "True after"
+#     statuses: [open files limit | memory limit | time limit, ok | not run]
 # ---
 
 # %%

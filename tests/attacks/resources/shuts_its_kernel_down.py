@@ -1,9 +1,9 @@
 # ---
 # jupyter:
 #   attack:
-#     does: tells its kernel to shut down and start again; a tenth of a second later it ends
-#     statuses: [ok, ok | kernel died, kernel died | not run]
-#     prints: "'restart': True"
+#     does: tells its kernel to shut down and start again, and goes on
+#     statuses: [ok, ok, ok]
+#     prints: "'restart': True[\\s\\S]*after"
 # ---
 
 # %%
@@ -17,4 +17,4 @@ print(get_ipython().kernel.do_shutdown(True))
 time.sleep(0.5)
 
 # %%
-time.sleep(0.5)
+print("after")
