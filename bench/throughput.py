@@ -851,6 +851,7 @@ def main(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write results to it.")] = None,
 ) -> None:
     """Compare ``grader grade`` with ``nbgrader autograde``."""
+    os.environ.update(THREADS)  # for our own processes too, which run cells alone
     machine = {
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -44,7 +45,7 @@ def commands(program: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("document", "line"), commands("make"))
 def test_a_make_target_that_is_named_exists(document: str, line: str) -> None:
     done = subprocess.run(
-        ["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True
+        ["make", "--dry-run", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{document}: {line}: {done.stderr}"
 

@@ -179,6 +179,9 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         app.load_connection_info(connection)
         app.session.pid = os.getpid()  # it refuses to speak in a fork
         app.initialize([])
+        # What the output's thread opens at its first message must not wait until a student's
+        # code has left no descriptor for it: the thread would end, and with it every answer.
+        app.iopub_thread.schedule(lambda: app.iopub_thread._event_pipe)
         os.close(log)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -194,6 +197,9 @@ def _reseed() -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    if "torch" in sys.modules:
+        # Not torch.seed(), which asks every kind of device as well.
+        sys.modules["torch"].default_generator.seed()
 
 
 # ---- the zygote -----------------------------------------------------------------------------
