@@ -92,7 +92,8 @@ class Classroom:
         for name in names:
             if writable(name) != name:
                 raise UsageError(f"{folder}/{writable(name)}: its name is not UTF-8; rename it")
-            if not name.isprintable():
+            # Joiners are part of how Persian and Hindi are spelled.
+            if not name.replace("\u200c", "").replace("\u200d", "").isprintable():
                 raise UsageError(f"{folder}/{name!a}: its name cannot be printed; rename it")
         return names
 
@@ -105,7 +106,7 @@ class Classroom:
                 for student in folder.iterdir()
                 if student.is_dir() and not student.name.startswith(".")
                 for unit in _entries(student)
-                if unit.is_dir() and not unit.name.startswith(".")
+                if _is_there(unit) and not unit.name.startswith(".")
             }
         )
 
@@ -127,6 +128,8 @@ class Classroom:
             note = f"the folder cannot be read: {error.strerror}"
             return Submission(student, assignment.unit, (), (note,))
         for path in paths:
+            if path.name.startswith("._"):
+                continue  # macOS's notes on the file of that name
             if path.suffix.lower() != ".ipynb":
                 if not path.name.startswith(".") and path.name != "timestamp.txt":
                     strange.append(writable(path.name))

@@ -37,8 +37,9 @@ from grader.model import (
 
 MAX_WRITTEN = 1_000_000  # bytes of one file that a notebook may leave behind
 MAX_WRITTEN_FILES = 20
-# Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own.
-TAKEN = {".ipynb", ".html"}
+# Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own. What
+# a browser would run is not kept where teachers click.
+TAKEN = {".ipynb", ".html", ".htm", ".xhtml", ".svg", ".xml"}
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 

@@ -505,6 +505,7 @@ NAMES = [
     "a'b\"c;--",
     "<img src=x onerror=alert(1)>",
     "[red]",
+    "\u0645\u06cc\u200c\u0646\u0627",  # a joiner that Persian is spelled with
 ]
 
 
@@ -514,6 +515,18 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as end:
         cli.main()
     return int(end.value.code or 0)
+
+
+def test_what_macos_notes_beside_a_file_is_not_a_second_notebook(
+    classroom: Classroom, unit: Assignment
+) -> None:
+    folder = classroom.submitted("eve", UNIT)
+    folder.mkdir(parents=True)
+    (folder / "my adding.ipynb").write_bytes(NOTEBOOK)
+    (folder / "._my adding.ipynb").write_bytes(b"\x00\x05\x16\x07")
+    graded = stored(classroom, unit)
+    assert graded.status is not Status.UNREADABLE
+    assert "my adding" in graded.notes[0]
 
 
 def test_any_printable_name_of_a_student_has_its_verdict_and_its_page(

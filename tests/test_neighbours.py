@@ -256,7 +256,9 @@ print("left:", sorted(
     + [f"numpy.{name}" for name in ("letter",) if hasattr(numpy, name)]
     + [name for name in ("letter",) if hasattr(builtins, name) or name in globals()]
     + [name for name in ("letter", "sitecustomize") if name in sys.modules]
-    + [path for path in glob.glob("/tmp/*") + glob.glob("/dev/shm/*") + glob.glob("/home/*/*")]
+    # An environment that lies below /tmp is there, too.
+    + [path for path in glob.glob("/tmp/*") if not sys.prefix.startswith(f"{path}/")]
+    + [path for path in glob.glob("/dev/shm/*") + glob.glob("/home/*/*")]
     + [path for path in glob.glob("/tmp/.*") + glob.glob("/home/student/.*")]
     + open("/proc/sysvipc/shm").readlines()[1:]
 ))
