@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from pathlib import Path
 
-from grader import launch
+from grader import ahead, launch
 from grader.classroom import Classroom
 from grader.grade import grade, set_aside
 from grader.gradebook import Gradebook
@@ -85,7 +85,7 @@ def _side_by_side(
     """Yield each submission as it is done; with None where a worker was killed from outside."""
     # Not fork: kernels are started from threads of the child, and a fork copies no threads.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["grader.grade"])  # imports take seconds: once for all workers
+    ahead.begin(sandbox=sandbox)
     # All workers ask one zygote: its imports are paid for once.
     folder = warm().folder if sandbox else None
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(folder,))

@@ -140,6 +140,10 @@ def grade(
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Grade what a class handed in: DIR/submitted/<student>/<unit>/*.ipynb."""
+    from grader import ahead
+
+    if (class_ / "submitted").is_dir():
+        ahead.begin(sandbox=not no_sandbox)  # while this process imports
     from grader import course as courses
     from grader.batch import grade_class
     from grader.classroom import Classroom

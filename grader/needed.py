@@ -98,7 +98,8 @@ def effects(source: str) -> Effects:
         for name in inner.get_symbols():
             if name.is_global():
                 (does.binds if name.is_assigned() else does.later).add(name.get_name())
-    does.opaque = any(_may_do_anything(node) for node in ast.walk(tree))
+    looks = {id(part) for node in ast.walk(tree) for part in _looked_at(node)}
+    does.opaque = any(_may_do_anything(node) for node in ast.walk(tree) if id(node) not in looks)
     return does
 
 
@@ -172,6 +173,14 @@ def _touched(statement: ast.stmt) -> set[str]:
             if isinstance(node.func, ast.Attribute):
                 found |= _names(node.func.value)
     return found - MODULES - BUILTINS
+
+
+def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
+    """``os.environ`` where it is only looked at: ``"X" in os.environ``, ``os.environ.get("X")``."""
+    if isinstance(node, ast.Compare):
+        yield from (one for one in node.comparators if ast.unparse(one) == "os.environ")
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
+        yield from ast.walk(node.func)
 
 
 def _may_do_anything(node: ast.AST) -> bool:

@@ -81,6 +81,11 @@ def test_what_can_change_a_mark_runs(counts: str) -> None:
     assert 1 in kept("unrelated = 0", counts)
 
 
+def test_who_only_looks_at_the_environment_changes_nothing() -> None:
+    assert 1 not in kept("x = 1", "import os\nshown = 'X' in os.environ or os.environ.get('Y')")
+    assert 1 in kept("x = 1", "import os\nos.environ.setdefault('Y', 'os.environ.get')")
+
+
 def test_what_a_needed_cell_needs_runs_too_and_what_is_bound_anew_does_not() -> None:
     assert kept("base = 1", "one = base", "base = 2") == [0, 1]
     assert kept("one = 5", "one = 1") == [1]

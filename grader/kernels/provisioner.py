@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning import KernelProvisionerBase
-from traitlets import Bool, Dict, List
+from traitlets import Bool, Dict, Integer, List
 
 from grader.kernels import groups, room
 from grader.kernels.warm import short_folder, warm
@@ -40,17 +40,22 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         limits: fields of `grader.model.Limits` that are not the default's, by name.
         show: paths that the kernel may read, besides its environment and its folder.
         gpu: give it the machine's NVIDIA devices.
+        lend: a descriptor of this process that the kernel is to have too; -1 for none.
+        seed: of Python's, NumPy's and torch's random numbers; None for a new one.
         control_groups: use them where they can be made.
     """
 
     limits = Dict().tag(config=True)
     show = List().tag(config=True)
     gpu = Bool(False).tag(config=True)
+    lend = Integer(-1).tag(config=True)
+    seed = Integer(None, allow_none=True).tag(config=True)
     control_groups = Bool(True).tag(config=True)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.pid = 0
+        self.lent = -1  # the number of the lent descriptor in the kernel
         self._room = 0
         self._group: groups.Group | None = None
         self._connection: socket.socket | None = None
@@ -96,12 +101,14 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             "limits": asdict(Limits()) | self.limits,
             "show": self.show,
             "gpu": self.gpu,
+            "seed": self.seed,
             "control_groups": self.control_groups,
         }
         listening = [_listen(f"{connection['ip']}-{connection[name]}") for name in CHANNELS]
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             descriptors = [*(one.fileno() for one in listening), folder]
+            descriptors += [self.lend] if self.lend >= 0 else []
             python = shutil.which(cmd[0]) if not cmd[0].startswith("python") else sys.executable
             reply, folders, self._connection = await asyncio.to_thread(
                 warm().request, python or cmd[0], message, descriptors
@@ -112,7 +119,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             for one in listening:
                 one.close()
         self._connection.setblocking(False)
-        self.pid, self._room = reply["pid"], reply["room"]
+        self.pid, self._room, self.lent = reply["pid"], reply["room"], reply["lent"]
         self._group = groups.Group(**reply["group"]) if reply["group"] else None
         return dict(connection)
 

@@ -51,6 +51,11 @@ class Warm:
             lease.close()
         self._leases.clear()
 
+    def prepare(self, python: str = sys.executable) -> None:
+        """Let the zygote of the interpreter `python` begin its imports; do not wait for it."""
+        with contextlib.suppress(OSError):  # whoever asks for a kernel will be told
+            self._connect(python).close()
+
     def request(self, python: str, message: dict[str, Any], descriptors: list[int]) -> Any:
         """Return (reply, [home, proc], connection) for a new kernel of the interpreter `python`.
 

@@ -168,7 +168,7 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())  # the one before waits on what is closed
         os.chdir(room.HOME)
         room.settle(request["limits"])
-        _reseed()
+        _reseed(request["seed"])
         importlib.invalidate_caches()
         for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
             del sys.modules[name]
@@ -190,16 +190,17 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
     app.start()
 
 
-def _reseed() -> None:
-    """Give this process random numbers of its own, as a fresh start of Python would."""
+def _reseed(seed: int | None) -> None:
+    """Start the random numbers of this process; without a seed as a fresh start of Python would."""
     import random
 
-    random.seed()
+    random.seed(seed)
     if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+        sys.modules["numpy"].random.seed(None if seed is None else seed % 2**32)
     if "torch" in sys.modules:
-        # Not torch.seed(), which asks every kind of device as well.
-        sys.modules["torch"].default_generator.seed()
+        torch = sys.modules["torch"]
+        # torch.seed() asks every kind of device at once; manual_seed() tells them when they start.
+        torch.default_generator.seed() if seed is None else torch.manual_seed(seed)
 
 
 # ---- the zygote -----------------------------------------------------------------------------
@@ -252,7 +253,7 @@ class Zygote:
         descriptors: list[int] = []
         try:
             data, descriptors, _, _ = socket.recv_fds(
-                connection, 2**20, len(CHANNELS) + 1, socket.MSG_CMSG_CLOEXEC
+                connection, 2**20, len(CHANNELS) + 2, socket.MSG_CMSG_CLOEXEC
             )
         except OSError:
             data = b""
@@ -295,7 +296,13 @@ class Zygote:
             walls.close()
             raise
         self._kernels[pid] = Kernel(walls, connection)
-        reply = {"pid": pid, "room": walls.pid, "group": group and asdict(group)}
+        lent = descriptors[len(CHANNELS) + 1 :]
+        reply = {
+            "pid": pid,
+            "room": walls.pid,
+            "group": group and asdict(group),
+            "lent": lent[0] if lent else -1,
+        }
         return reply, folders
 
     def _fork(
@@ -309,7 +316,8 @@ class Zygote:
 
         Return the kernel's pid, and its home and /proc, opened.
         """
-        *listening, folder = descriptors
+        # What is lent beside them keeps its number in the kernel.
+        listening, folder = descriptors[: len(CHANNELS)], descriptors[len(CHANNELS)]
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         doorman = os.fork()
         if doorman == 0:

@@ -13,7 +13,7 @@
 #   lesson:
 #     gpu: false
 #     limits:
-#       cell_seconds: 60
+#       cell_seconds: 20
 #       submission_seconds: 300
 #     minutes: 210
 #     prerequisites:
