@@ -18,6 +18,8 @@ from grader.gradebook import Gradebook
 from grader.kernels.warm import share, warm
 from grader.model import Assignment, Graded, Submission
 
+Task = tuple[Assignment, Submission, int]  # the last is a seed
+
 
 def grade_class(
     classroom: Classroom,
@@ -27,6 +29,7 @@ def grade_class(
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
     sandbox: bool = True,
+    seed: int = 0,
 ) -> list[Graded]:
     """Grade `students`' submissions of one unit, store each as it comes, return them in order.
 
@@ -36,6 +39,7 @@ def grade_class(
         workers: submissions at a time; by default one for each core, 0 for none but this process.
         on_graded: called after a submission has been stored.
         sandbox: isolate every submission from this machine and from the others.
+        seed: of random numbers, the same for all: equal work earns equal marks.
 
     Raises:
         SandboxError: this machine cannot do that; nothing has been graded.
@@ -44,8 +48,9 @@ def grade_class(
         launch.require_sandbox()
     submissions = {student: classroom.submission(student, assignment) for student in students}
     done: dict[str, Graded] = {}
+    tasks = [(assignment, one, seed) for one in submissions.values()]
     with Gradebook(classroom) as gradebook:
-        for graded in _graded(assignment, list(submissions.values()), workers, sandbox):
+        for _, graded in run(tasks, workers, sandbox=sandbox):
             try:
                 gradebook.store(assignment, graded)
             except Exception as error:  # a full disk, a file in the way: one student's bad luck
@@ -56,33 +61,45 @@ def grade_class(
     return [done[student] for student in students]
 
 
-def _graded(
-    assignment: Assignment, submissions: list[Submission], workers: int | None, sandbox: bool
-) -> Iterator[Graded]:
+def run(
+    tasks: list[Task], workers: int | None = None, *, sandbox: bool = True
+) -> Iterator[tuple[int, Graded]]:
+    """Grade all `tasks` side by side; yield (its place, outcome) of each as it is done.
+
+    Args:
+        workers: see `grade_class`.
+
+    Raises:
+        SandboxError: this machine cannot isolate kernels.
+    """
+    if sandbox:
+        launch.require_sandbox()
     if workers == 0:
-        yield from (grade(assignment, one, sandbox=sandbox) for one in submissions)
+        for place, (assignment, submission, seed) in enumerate(tasks):
+            yield place, grade(assignment, submission, sandbox=sandbox, seed=seed)
         return
-    count = min(workers or os.cpu_count() or 1, max(1, len(submissions)))
-    waiting = submissions
+    count = min(workers or os.cpu_count() or 1, max(1, len(tasks)))
+    waiting = list(range(len(tasks)))
     while waiting:
         lost = []
-        for submission, graded in _side_by_side(assignment, waiting, count, sandbox):
+        for place, graded in _side_by_side(tasks, waiting, count, sandbox):
             if graded is None:
-                lost.append(submission)
+                lost.append(place)
             else:
-                yield graded
+                yield place, graded
         # One of those that were under way did it (a pool takes up a few more than it has
         # workers): each of them alone, in a process of its own.
         suspects, waiting = lost[: 2 * count + 1], lost[2 * count + 1 :]
         for suspect in suspects:
-            [(_, graded)] = _side_by_side(assignment, [suspect], 1, sandbox)
-            yield graded or set_aside(assignment, suspect, "it ended the process that graded it")
+            [(_, graded)] = _side_by_side(tasks, [suspect], 1, sandbox)
+            reason = "it ended the process that graded it"
+            yield suspect, graded or set_aside(*tasks[suspect][:2], reason)
 
 
 def _side_by_side(
-    assignment: Assignment, submissions: list[Submission], count: int, sandbox: bool
-) -> Iterator[tuple[Submission, Graded | None]]:
-    """Yield each submission as it is done; with None where a worker was killed from outside."""
+    tasks: list[Task], places: list[int], count: int, sandbox: bool
+) -> Iterator[tuple[int, Graded | None]]:
+    """Yield each task as it is done; with None where a worker was killed from outside."""
     # Not fork: kernels are started from threads of the child, and a fork copies no threads.
     context = multiprocessing.get_context("forkserver")
     ahead.begin(sandbox=sandbox)
@@ -90,16 +107,18 @@ def _side_by_side(
     folder = warm().folder if sandbox else None
     pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(folder,))
     try:
-        tasks: dict[Future[Graded], Submission] = {
-            pool.submit(grade, assignment, one, sandbox=sandbox): one for one in submissions
-        }
+        futures: dict[Future[Graded], int] = {}
+        for place in places:
+            assignment, submission, seed = tasks[place]
+            task = pool.submit(grade, assignment, submission, sandbox=sandbox, seed=seed)
+            futures[task] = place
         lost = []
-        for task in as_completed(tasks):
+        for task in as_completed(futures):
             try:
-                yield tasks[task], task.result()
+                yield futures[task], task.result()
             except BrokenProcessPool:
                 lost.append(task)
-        yield from ((submission, None) for task, submission in tasks.items() if task in lost)
+        yield from ((place, None) for task, place in futures.items() if task in lost)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -13,16 +13,18 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from grader import interop, release
+from grader import interop, needed, release
 from grader.clean import MAX_FILE, grade_id, writable
-from grader.course import Course
+from grader.course import Course, source_notebook, variants, without_markers
 from grader.errors import UsageError, nearest
-from grader.model import RECORD, Assignment, Limits, SourceNotebook, Submission
+from grader.lesson import Lesson, Role
+from grader.model import RECORD, Assignment, Limits, Misconception, SourceNotebook, Submission
 
 MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
 
@@ -207,6 +209,7 @@ class Classroom:
             limits=limits,
             environment=environment if not ours else (),
             lean=ours,
+            **(_known(course[unit]) if ours and course is not None else {}),
             gpu=course[unit].gpu if ours and course is not None else False,
             parameters=parameters,
         )
@@ -214,6 +217,21 @@ class Classroom:
     def _limits(self) -> Limits:
         seconds = self.config.Execute.get("timeout") or Limits.cell_seconds
         return Limits(cell_seconds=float(seconds))
+
+
+def _known(lesson: Lesson) -> dict[str, Any]:
+    """What our own lesson tells beyond what any nbgrader source holds."""
+    wrong = [variant for variant in variants(lesson) if not variant.is_right]
+    known = [
+        Misconception(one.exercise, one.name, one.hint, one.source, one.fails) for one in wrong
+    ]
+    cells = source_notebook(lesson).cells
+    names = {cell.name for cell in lesson.of(Role.EXERCISE)}
+    tests = {cell.name for cell in lesson.of(Role.TESTS)}
+    code = [cell for cell in cells if cell.cell_type == "code" and cell.id not in tests]
+    must = needed.mark(code, {cell.id for cell in code if cell.id not in names})
+    world = [(cell.id, without_markers(cell.source)) for n, cell in enumerate(code) if n in must]
+    return {"judged": lesson.judged, "misconceptions": tuple(known), "world": tuple(world)}
 
 
 def _is_there(folder: Path) -> bool:

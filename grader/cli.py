@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from rich.table import Table
 
 from grader.errors import GraderError, SandboxError, UsageError
 from grader.model import CellResult, Graded, Limits, Verdict
+
+if TYPE_CHECKING:
+    from grader.validate import Report
 
 app = typer.Typer(
     add_completion=False,
@@ -190,6 +193,42 @@ def report(
 
 
 @app.command()
+def validate(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    mutants: Annotated[
+        bool, typer.Option(help="Also change each solution by machine, and look what fails.")
+    ] = True,
+    workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    no_sandbox: NoSandbox = False,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Grade the course itself: how good are its tests?"""
+    from grader import ahead
+
+    ahead.begin(sandbox=not no_sandbox)  # while this process imports
+    from grader import course as courses
+    from grader import validate as validation
+
+    course = courses.load_course(solutions)
+    problems = 0
+    for lesson in [course[unit] for unit in units] if units else course.lessons:
+        with _progress(lesson.unit) as advance:
+            report = validation.validate(
+                course,
+                lesson,
+                with_mutants=mutants,
+                workers=workers,
+                sandbox=not no_sandbox,
+                on_graded=advance,
+            )
+        _show_validation(report)
+        problems += len(report.problems)
+    if problems:
+        raise typer.Exit(1)
+    out.print("Every test is as good as it must be.")
+
+
+@app.command()
 def demo(
     class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom/demo"),
     solutions: Solutions = Path("solutions"),
@@ -286,6 +325,37 @@ def _class_table(results: list[Graded]) -> Table:
     return table
 
 
+def _show_validation(report: Report) -> None:
+    title = f"{report.unit}: {report.gradings} gradings, the lesson in {report.seconds:.0f} s"
+    table = Table(title=title, title_justify="left")
+    for column in (
+        "exercise", "misconceptions caught", "by hidden tests", "given their hint",
+        "alternatives accepted", "mutants killed", "equivalent", "surviving",
+    ):  # fmt: skip
+        table.add_column(column, justify="left" if column == "exercise" else "right")
+    for one in report.exercises.values():
+        wrong, bad = one.misconceptions, len(one.survivors)
+        table.add_row(
+            one.exercise,
+            *(_share(count, wrong) for count in (one.caught, one.hidden, one.hinted)),
+            _share(one.accepted, one.alternatives),
+            f"{one.killed} / {one.mutants}",
+            f"{one.equivalent or ''}",
+            f"[red]{bad}[/]" if bad else "",
+        )
+    out.print(table)
+    both = {name: given for name, given in report.explained.items() if len(given) > 1}
+    for name, given in both.items():
+        out.print(f"[dim]{_plain(name)} is given the hints of {', '.join(given)}[/]")
+    for problem in report.problems:
+        out.print(f"[red]{_plain(problem)}[/]", soft_wrap=True)
+
+
+def _share(count: int, total: int) -> str:
+    text = f"{count} / {total}" if total else ""
+    return text if count == total else f"[red]{text}[/]"
+
+
 def _lost(graded: Graded) -> str:
     """The exercises in which points were lost, each with how many."""
     lost: dict[str, float] = {}
@@ -324,7 +394,7 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def _progress(title: str, total: int) -> Iterator[Callable[[Graded], None]]:
+def _progress(title: str, total: int | None = None) -> Iterator[Callable[[Graded], None]]:
     """A progress bar on stderr; gives the function that moves it on."""
     columns = (
         TextColumn("{task.description}"),

@@ -66,7 +66,7 @@ def students(lesson: Lesson, assignment: Assignment) -> list[Student]:
     total = sum(points.values())
 
     def made(name: str, score: float, **answers: str) -> Student:
-        return Student(name, _notebook(lesson, assignment, reference | answers), score)
+        return Student(name, notebook(lesson, assignment, reference | answers), score)
 
     people = [made("perfect", total)]
     for variant in variants(lesson):
@@ -106,13 +106,13 @@ def _points_before(lesson: Lesson, exercise: str) -> float:
     return points
 
 
-def _notebook(lesson: Lesson, assignment: Assignment, answers: dict[str, str]) -> bytes:
+def notebook(lesson: Lesson, assignment: Assignment, answers: dict[str, str]) -> bytes:
     """Return the released notebook with `answers` and the model's written answers filled in."""
     written = {cell.name: without_markers(cell.source) for cell in lesson.of(Role.MANUAL)}
-    notebook = nbformat.reads(assignment.notebooks[0].released, as_version=4)
-    for cell in notebook.cells:
+    made = nbformat.reads(assignment.notebooks[0].released, as_version=4)
+    for cell in made.cells:
         name = grade_id(cell)
         if cell.metadata.get("nbgrader", {}).get("solution"):
             cell.source = (answers | written)[name]
-    text: str = nbformat.writes(notebook)
+    text: str = nbformat.writes(made)
     return text.encode()

@@ -8,13 +8,15 @@ none. Here each code cell is run and leaves proof of what happened in ``cell.met
     error     "NameError: name 'x' is not defined", empty when all went well
 
 ``ok`` and ``error`` are what the kernel replied to the request to execute the cell; all others
-say that it did not reply.
+say that it did not reply. Test cells may be given to a kernel of their own: see `grader.judge`.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import atexit
+import contextlib
 import logging
 import subprocess
 import time
@@ -32,6 +34,7 @@ from papermill.engines import NotebookExecutionManager, papermill_engines
 
 from grader import launch
 from grader.errors import SandboxError
+from grader.judge.kernel import ANSWER, JudgedCells, JudgeKernel
 from grader.kernels.groups import Usage
 from grader.kernels.warm import WarmError
 from grader.model import Limits
@@ -41,6 +44,7 @@ log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
 MAX_GROWTH = 400_000_000  # bytes of our own memory: what is received before it can be counted
+EXPLAIN_SECONDS = 30.0  # of trying known mistakes on one failed test
 WATCH = 0.25  # seconds between two looks at what a cell uses
 
 
@@ -53,6 +57,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         manager: launch.JudgedManager,
         limits: Limits,
         skip: Collection[str],
+        judge: JudgeKernel | None,
         **options: Any,
     ) -> None:
         super().__init__(notebook, manager, record_timing=False, **options)
@@ -63,6 +68,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         self._dead = False
         self._resident = psutil.Process().memory_info().rss
         self._skip = skip
+        self._judge = judge
 
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
         """Start a kernel, run every code cell, stop the kernel."""
@@ -70,7 +76,13 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         # What a kernel writes past its channels (warnings of its own, C code) is nobody's output.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
-            async with self.async_setup_kernel(env=environment, **quiet):
+            lent = launch.lend(self.km, self._judge.far.fileno()) if self._judge else {}
+            async with self.async_setup_kernel(env=environment, **quiet, **lent):
+                self._environment = environment
+                if self._judge is not None:
+                    # When the student's kernel has gone, nobody may hold its end.
+                    self._serve = ANSWER.format(launch.lent(self.km, self._judge.far.fileno()))
+                    self._judge.far.close()
                 deadline = time.monotonic() + self.limits.submission_seconds
                 for index, cell in enumerate(self.nb.cells):
                     progress.cell_start(cell, index)
@@ -83,6 +95,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             # Where no kernel could be started, nbclient leaves its clean-up to the end of the
             # process, which then shows a traceback of nobody's.
             atexit.unregister(self._cleanup_kernel)
+            if self._judge is not None:
+                await self._judge.end()
 
     async def _run_cell(self, cell: NotebookNode, index: int, deadline: float) -> None:
         cell.outputs = []
@@ -97,7 +111,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             proof, error = Proof.OK, ""
         else:
             seconds = min(self.limits.cell_seconds, deadline - began)
-            proof, error = await self._execute(cell, index, seconds)
+            is_test = self._judge is not None and cell.get("id") in self._judge.tests.cells
+            run = self._try if is_test else self._execute
+            proof, error = await run(cell, index, seconds)
         cell.metadata["judged"] = {
             "status": str(proof),
             "seconds": round(time.monotonic() - began, 4),
@@ -109,12 +125,10 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             cell.outputs.append(_error_output(proof, error))
 
     async def _execute(self, cell: NotebookNode, index: int, seconds: float) -> tuple[Proof, str]:
-        self._shown = Shown()
-        self._cpu_before = self._usage().cpu_seconds
-        self.clear_before_next_output = False
+        self._begin()
         request = self.kc.execute(cell.source, store_history=True, stop_on_error=False)
         output = asyncio.ensure_future(self._async_poll_output_msg(request, cell, index))
-        reply = asyncio.ensure_future(self._reply(request))
+        reply = asyncio.ensure_future(self._reply(self.kc, request))
         try:
             limit = await self._wait(reply, output, seconds)
             if limit is None and not reply.done():
@@ -130,9 +144,122 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 return self._read(reply.result(), limit)
             return await self._give_up(limit)
         finally:
-            for task in (output, reply):
-                task.cancel()
-            await asyncio.gather(output, reply, return_exceptions=True)
+            await _cancel(output, reply)
+
+    def _begin(self) -> None:
+        self._shown = Shown()
+        self._cpu_before = self._usage().cpu_seconds
+        self.clear_before_next_output = False
+
+    async def _try(self, cell: NotebookNode, index: int, seconds: float) -> tuple[Proof, str]:
+        """Run a test cell in the judge's kernel, while the student's kernel answers."""
+        judge = self._judge
+        assert judge is not None
+        if judge.over:
+            return Proof.NOT_RUN, "the judge's kernel had ended before"
+        await judge.start(self._environment)
+        self._begin()
+        options = {"silent": True, "store_history": False, "stop_on_error": False}
+        serving = self.kc.execute(self._serve, **options)
+        request = judge.hear(cell.source)
+        outputs = [
+            asyncio.ensure_future(self._show_own(serving, cell, index)),
+            asyncio.ensure_future(self._show(judge.client, request, cell, index)),
+        ]
+        served = asyncio.ensure_future(self._reply(self.kc, serving))
+        reply = asyncio.ensure_future(self._reply(judge.client, request))
+        try:
+            limit = await self._wait_for_test(judge, reply, served, seconds)
+            if reply.done() and not self._dead:
+                await self._free(served)
+            if not reply.done():
+                await judge.end()
+                return limit or Proof.NOT_RUN, "the judge's kernel was ended"
+            # Who has died sends nothing any more, not even that he is idle.
+            await asyncio.wait(set(outputs[self._dead :]), timeout=GRACE)
+            limit = limit or self._shown.limit(self.limits)
+            self._note(reply.result())
+            proof, error = self._read(reply.result(), limit)
+            if proof is Proof.ERROR and not self._dead:
+                cell.metadata["explained"] = await self._explain(judge, cell)
+            if proof is Proof.ERROR and self._dead and limit is None:
+                return from_death(await self.km.provisioner.poll(), self._usage(), self.limits)
+            return proof, error
+        finally:
+            await _cancel(*outputs, served, reply)
+
+    async def _wait_for_test(
+        self,
+        judge: JudgeKernel,
+        reply: asyncio.Future[Any],
+        served: asyncio.Future[Any],
+        seconds: float,
+    ) -> Proof | None:
+        """Wait for the judge's reply; return the limit that was met, or None."""
+        end = time.monotonic() + seconds
+        limit: Proof | None = None
+        steps = iter((self.km.interrupt_kernel, self._end_kernel, judge.manager.interrupt_kernel))
+        alone: float | None = None  # since when the judge waits for nobody
+        while not reply.done():
+            await asyncio.wait({reply}, timeout=WATCH)
+            now = time.monotonic()
+            if reply.done() or not await judge.manager.is_alive():
+                break
+            if not self._dead and not await self.km.is_alive():
+                self._dead = True  # the judge will notice by itself
+            if served.done() or self._dead:
+                alone = alone or now
+                if limit is None and now - alone > GRACE:
+                    limit, end = Proof.SILENT, now
+            if limit is None:
+                limit = self._limit(now > end)
+                if limit in FATAL:
+                    await self._end_kernel()
+                end = now if limit is not None else end
+            if limit is not None and now >= end:
+                step = next(steps, None)
+                if step is None:
+                    break
+                await step()
+                end = now + GRACE
+        return limit
+
+    async def _free(self, served: asyncio.Future[Any]) -> None:
+        """See to it that the student's kernel can run the next cell, or end it."""
+        for interrupts in (False, True):
+            if interrupts:
+                await self.km.interrupt_kernel()
+            end = time.monotonic() + GRACE
+            while time.monotonic() < end and await self.km.is_alive():
+                await asyncio.wait({served}, timeout=WATCH)
+                if served.done():
+                    return
+        await self._end_kernel()
+
+    async def _end_kernel(self) -> None:
+        self._dead = True
+        if await self.km.is_alive():
+            await self.km.shutdown_kernel(now=True)
+
+    def _note(self, reply: dict[str, Any]) -> None:
+        """Keep what the judge has noted of the submission."""
+        notes = _expression(reply, "notes")
+        if notes:
+            self.nb.metadata["evidence"] = notes
+
+    async def _explain(self, judge: JudgeKernel, cell: NotebookNode) -> list[str]:
+        """Return the names of the known mistakes that explain why a test failed."""
+        request = judge.explain(cell.id, cell.source)
+        if request is None:
+            return []
+        reply = asyncio.ensure_future(self._reply(judge.client, request))
+        await asyncio.wait({reply}, timeout=EXPLAIN_SECONDS)
+        if not reply.done():
+            await judge.manager.interrupt_kernel()
+            await asyncio.wait({reply}, timeout=GRACE)
+        found = _expression(reply.result(), "explained") if reply.done() else []
+        await _cancel(reply)
+        return found
 
     async def _listen_anew(self) -> None:
         """Open the output's connection again, which too large a message has broken."""
@@ -182,10 +309,10 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         counts = getattr(self.km.provisioner, "usage", None)
         return counts() if counts else Usage()
 
-    async def _reply(self, request: str) -> dict[str, Any]:
+    async def _reply(self, client: Any, request: str) -> dict[str, Any]:
         while True:
             try:
-                message = await self.kc.get_shell_msg(timeout=None)
+                message = await client.get_shell_msg(timeout=None)
                 if message["parent_header"].get("msg_id") == request:
                     return dict(message["content"])
             except Exception as error:  # a message that a student forged: not worth a crash
@@ -212,10 +339,21 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         return from_death(await self.km.provisioner.poll(), self._usage(), self.limits)
 
     async def _async_poll_output_msg(self, request: str, cell: NotebookNode, index: int) -> None:
+        await self._show(self.kc, request, cell, index)
+
+    async def _show_own(self, request: str, cell: NotebookNode, index: int) -> None:
+        """Show what the student's code prints and draws while a test calls it, and no more."""
+        await self._show(self.kc, request, cell, index, ("stream", "display_data", "status"))
+
+    async def _show(
+        self, client: Any, request: str, cell: NotebookNode, index: int, kinds: Collection[str] = ()
+    ) -> None:
         while True:
             try:
-                message = await self.kc.get_iopub_msg(timeout=None)
+                message = await client.get_iopub_msg(timeout=None)
                 if message["parent_header"].get("msg_id") != request:
+                    continue
+                if kinds and message["msg_type"] not in kinds:
                     continue
                 _tame(message)
                 self._count(message)
@@ -243,6 +381,20 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             if kind.startswith("image/"):
                 shown.pictures += 1
                 shown.largest = max(shown.largest, len(content))
+
+
+def _expression(reply: dict[str, Any], name: str) -> list[str]:
+    """Return the list that the judge's kernel was asked for beside a cell."""
+    answer = (reply.get("user_expressions") or {}).get(name, {})
+    with contextlib.suppress(ValueError, SyntaxError):
+        return list(ast.literal_eval(answer.get("data", {}).get("text/plain", "[]")))
+    return []
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _tame(message: dict[str, Any]) -> None:
@@ -278,14 +430,21 @@ def execute(
     sandbox: bool,
     gpu: bool = False,
     skip: Collection[str] = (),
+    tests: JudgedCells | None = None,
+    seed: int | None = None,
 ) -> None:
     """Run the notebook that `progress` holds; what `grader.judged` gives to papermill."""
     variables = launch.warm_environment if sandbox else launch.cold_environment
+    judge = None
+    if tests is not None:
+        own = launch.manager(kernel_name, Limits(), sandbox=sandbox, judge=True, seed=seed)
+        judge = JudgeKernel(tests, own)
     client = JudgedClient(
         progress.nb,
-        launch.manager(kernel_name, limits, sandbox=sandbox, gpu=gpu),
+        launch.manager(kernel_name, limits, sandbox=sandbox, gpu=gpu, seed=seed),
         limits,
         skip,
+        judge,
         startup_timeout=launch.START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
         # In a room nothing has to be put in order before the end.
@@ -307,6 +466,8 @@ def run(
     sandbox: bool = True,
     gpu: bool = False,
     skip: Collection[str] = (),
+    tests: JudgedCells | None = None,
+    seed: int | None = None,
 ) -> NotebookNode:
     """Execute `notebook` in `folder` and return it, with a proof in each code cell.
 
@@ -314,6 +475,8 @@ def run(
 
     Args:
         skip: ids of cells that are left out.
+        tests: the cells that a judge's kernel runs; by default the student's kernel runs all.
+        seed: of the random numbers of Python, NumPy and torch; None for new ones.
 
     Raises:
         SandboxError: the kernel was to be isolated, and cannot be.
@@ -330,6 +493,8 @@ def run(
             cwd=folder,
             gpu=gpu,
             skip=skip,
+            tests=tests,
+            seed=seed,
         )
     finally:
         notebook.metadata.pop("papermill", None)

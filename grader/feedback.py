@@ -122,7 +122,13 @@ def _results(notebook: NotebookNode, name: str, record: dict[str, Any]) -> tuple
         verdict = Verdict(mine.get("verdict", verdict))
         found.append(
             CellResult(
-                name, role.grade_id, points, maximum, verdict, message=mine.get("message", "")
+                name,
+                role.grade_id,
+                points,
+                maximum,
+                verdict,
+                message=mine.get("message", ""),
+                hints=tuple(mine.get("hints", ())),
             )
         )
     return tuple(found)

@@ -13,15 +13,19 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbgrader.utils import is_grade, is_solution
 from papermill.parameterize import parameterize_notebook
 
-from grader import clean, engine, needed, release, score
+from grader import clean, engine, evidence, names, needed, release, score
 from grader.course import Course
 from grader.errors import GraderError, SandboxError, SubmissionError
+from grader.judge.kernel import JudgedCells
 from grader.lesson import Lesson
 from grader.model import (
     Assignment,
@@ -43,11 +47,14 @@ TAKEN = {".ipynb", ".html", ".htm", ".xhtml", ".svg", ".xml"}
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
-def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = True) -> Graded:
+def grade(
+    assignment: Assignment, submission: Submission, *, sandbox: bool = True, seed: int = 0
+) -> Graded:
     """Return what `submission` is worth. Never raises: a failure of ours is a verdict too.
 
     Args:
         sandbox: isolate its kernels; where that cannot be done it comes back as broken.
+        seed: of the random numbers of Python, NumPy and torch, in every notebook.
     """
     began = time.monotonic()
     notes = list(submission.notes)
@@ -55,11 +62,7 @@ def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = Tru
     graded: list[GradedNotebook] = []
     read = 0
     written: tuple[tuple[str, bytes], ...] = ()
-    with _folder_of_its_own() as folder:
-        for path, content in assignment.files:
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+    with _folder_of_its_own(assignment.files) as folder:
         for source in assignment.notebooks:
             try:
                 if source.name not in handed_in:
@@ -67,7 +70,7 @@ def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = Tru
                 notebook, remarks = clean.clean(source, handed_in[source.name])
                 read += 1
                 notes += remarks
-                graded.append(_run(assignment, source, notebook, folder, sandbox))
+                graded.append(_run(assignment, source, notebook, folder, sandbox, seed))
             except SandboxError as error:  # the machine is at fault, and says what it needs
                 notes.append(str(error))
                 graded.append(_blank(source, Verdict.BROKEN, "the grader failed, not you"))
@@ -85,6 +88,7 @@ def grade(assignment: Assignment, submission: Submission, *, sandbox: bool = Tru
         notebooks=tuple(graded),
         notes=tuple(notes),
         files=written,
+        seed=seed,
         seconds=time.monotonic() - began,
     )
 
@@ -137,40 +141,130 @@ def _run(
     notebook: NotebookNode,
     folder: Path,
     sandbox: bool,
+    seed: int,
 ) -> GradedNotebook:
     if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
         for cell in notebook.cells:
             cell.metadata.setdefault("tags", [])
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
-    variables = dict(assignment.environment)
-    notebook = engine.run(
-        notebook,
-        folder,
-        assignment.limits,
-        variables,
-        sandbox=sandbox,
-        gpu=assignment.gpu,
-        skip=_not_needed(source, notebook) if assignment.lean else (),
-    )
+    own = _own(source, notebook)
+    skip = own - _needed(notebook, own) if assignment.lean else set()
+    with contextlib.ExitStack() as stack:
+        tests = None
+        if assignment.judged:
+            # Not the student's folder: what he wrote there would be imported.
+            place = stack.enter_context(_folder_of_its_own(assignment.files))
+            tests = JudgedCells(
+                _tests(notebook),
+                _prelude(source),
+                place,
+                seed,
+                assignment.world,
+                _wrong(assignment, notebook),
+            )
+        notebook = engine.run(
+            notebook,
+            folder,
+            assignment.limits,
+            dict(assignment.environment),
+            sandbox=sandbox,
+            gpu=assignment.gpu,
+            skip=skip,
+            tests=tests,
+            seed=seed,
+        )
     return GradedNotebook(
         name=source.name,
-        cells=score.results(source.name, notebook),
+        cells=_with_hints(assignment, score.results(source.name, notebook)),
+        evidence=(*_evidence(notebook, own), *notebook.metadata.pop("evidence", ())),
         executed=nbformat.writes(score.settle(notebook)),
         unanswered=score.unanswered(notebook),
     )
 
 
-def _not_needed(source: SourceNotebook, notebook: NotebookNode) -> set[str]:
-    """Return the ids of the course's own cells on which no mark can depend."""
+def _tests(notebook: NotebookNode) -> frozenset[str]:
+    """Return the ids of the test cells."""
+    return frozenset(
+        cell.id
+        for cell in notebook.cells
+        if cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
+    )
+
+
+@lru_cache(maxsize=8)
+def _prelude(source: SourceNotebook) -> tuple[str, ...]:
+    """Return the import statements of a lesson: what they bind is the judge's own in a test."""
+    statements: dict[str, str] = {}
+    for cell in nbformat.reads(source.sealed, as_version=4).cells:
+        if cell.cell_type == "code" and not is_solution(cell):
+            with contextlib.suppress(SyntaxError):  # a magic
+                statements |= names.imports(cell.source)
+    return tuple(dict.fromkeys(statements.values()))
+
+
+def _wrong(
+    assignment: Assignment, notebook: NotebookNode
+) -> dict[str, tuple[str, tuple[tuple[str, str], ...]]]:
+    """Return {test cell: (its exercise, the known wrong solutions of it)}."""
+    known: dict[str, list[tuple[str, str]]] = {}
+    for one in assignment.misconceptions:
+        known.setdefault(one.exercise, []).append((one.name, one.source))
+    found = {}
+    for test in _tests(notebook):
+        exercise = test.rpartition("-")[0]
+        found[test] = (exercise, tuple(known.get(exercise, ())))
+    return found
+
+
+def _with_hints(assignment: Assignment, cells: tuple[CellResult, ...]) -> tuple[CellResult, ...]:
+    """Put hints to the misconceptions that were found.
+
+    One test cannot always tell two misconceptions apart. All tests of the exercise can tell more:
+    which of them fail.
+    """
+    known = {(one.exercise, one.name): one for one in assignment.misconceptions}
+    failed: dict[str, set[str]] = {}
+    for cell in cells:
+        if cell.verdict is Verdict.FAILED:
+            failed.setdefault(cell.exercise, set()).add(cell.grade_id)
+    made = []
+    for cell in cells:
+        found = [known[cell.exercise, name] for name in cell.misconceptions]
+        fits = [one for one in found if set(one.fails) == failed[cell.exercise]]
+        chosen = fits or found
+        made.append(
+            replace(
+                cell,
+                misconceptions=tuple(one.name for one in chosen),
+                hints=tuple(dict.fromkeys(one.hint for one in chosen)),
+            )
+        )
+    return tuple(made)
+
+
+def _evidence(notebook: NotebookNode, own: set[str]) -> Iterator[str]:
+    """What the student's cells do that no exercise asks for."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.id not in own and cell.id not in _tests(notebook):
+            name = cell.metadata.get("nbgrader", {}).get("grade_id", "a cell of the student's own")
+            yield from (f"{name}, {line}" for line in evidence.found(cell.source))
+
+
+def _own(source: SourceNotebook, notebook: NotebookNode) -> set[str]:
+    """Return the ids of the cells that carry no mark and are as the course gave them."""
     given = {
         cell["id"]: cell.source
         for cell in nbformat.reads(source.sealed, as_version=4).cells
         if cell.cell_type == "code" and "nbgrader" not in cell.metadata
     }
-    own = {cell.id for cell in notebook.cells if given.get(cell.id) == cell.source}
+    return {cell.id for cell in notebook.cells if given.get(cell.id) == cell.source}
+
+
+def _needed(notebook: NotebookNode, own: set[str]) -> set[str]:
+    """Return the ids of the cells of `own` on which a mark can depend."""
     must = needed.mark(notebook.cells, own)
-    return {cell.id for n, cell in enumerate(notebook.cells) if cell.id in own and n not in must}
+    return {cell.id for n, cell in enumerate(notebook.cells) if cell.id in own and n in must}
 
 
 def _blank(source: SourceNotebook, verdict: Verdict, reason: str) -> GradedNotebook:
@@ -216,9 +310,13 @@ def _written(folder: Path, given: set[str]) -> tuple[tuple[str, bytes], ...]:
 
 
 @contextlib.contextmanager
-def _folder_of_its_own() -> Iterator[Path]:
-    """Make a folder to run in, and remove it however deep it has become."""
+def _folder_of_its_own(files: tuple[tuple[str, bytes], ...]) -> Iterator[Path]:
+    """Make a folder to run in, with `files`, and remove it however deep it has become."""
     folder = Path(tempfile.mkdtemp(prefix="run-"))
+    for path, content in files:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
     try:
         yield folder
     finally:

@@ -29,6 +29,8 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         cwd: str | Path | None = None,
         gpu: bool = False,
         skip: Collection[str] = (),
+        tests: Any = None,
+        seed: int | None = None,
         execution_timeout: float | None = None,
         **_: Any,
     ) -> None:
@@ -39,6 +41,8 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             environment: variables added to the kernel's.
             gpu: let a sandboxed kernel use the GPU.
             skip: ids of cells that are left out.
+            tests: a `grader.judge.kernel.JudgedCells`: the cells that a judge's kernel runs.
+            seed: of the kernel's random numbers.
             cwd: the kernel's folder; by default this process's.
             execution_timeout: papermill's option for the seconds of a cell.
         """
@@ -58,6 +62,8 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
             sandbox=cls.sandbox,
             gpu=gpu,
             skip=skip,
+            tests=tests,
+            seed=seed,
         )
 
 

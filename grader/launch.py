@@ -99,8 +99,20 @@ def kernel_name(notebook: NotebookNode) -> str:
     return "python3"
 
 
-def manager(name: str, limits: Limits, *, sandbox: bool, gpu: bool = False) -> JudgedManager:
+def manager(
+    name: str,
+    limits: Limits,
+    *,
+    sandbox: bool,
+    gpu: bool = False,
+    judge: bool = False,
+    seed: int | None = None,
+) -> JudgedManager:
     """Return a manager for one kernel of the spec `name`.
+
+    Args:
+        judge: it is the judge's, which sees more of ours.
+        seed: of its random numbers, where it is isolated; None for new ones.
 
     Raises:
         SandboxError: a room was asked for, and cannot be built here, or not for this kernel.
@@ -112,8 +124,26 @@ def manager(name: str, limits: Limits, *, sandbox: bool, gpu: bool = False) -> J
         language = str(spec.language).lower() if spec else "nothing"
         if language != "python":
             raise SandboxError(f'the kernel "{name}" speaks {language}; only Python is sandboxed')
-        made.warm = {"limits": asdict(limits), "show": [str(path) for path in shown()], "gpu": gpu}
+        made.warm = {
+            "limits": asdict(limits),
+            "show": [str(path) for path in shown(judge=judge)],
+            "gpu": gpu,
+            "seed": seed,
+        }
     return made
+
+
+def lend(manager: JudgedManager, descriptor: int) -> dict[str, Any]:
+    """Let the kernel that `manager` will start have `descriptor`; return options for its start."""
+    if manager.warm is None:
+        return {"pass_fds": (descriptor,)}
+    manager.warm["lend"] = descriptor
+    return {}
+
+
+def lent(manager: JudgedManager, descriptor: int) -> int:
+    """Return the number that a lent descriptor has in the kernel."""
+    return descriptor if manager.warm is None else int(manager.provisioner.lent)
 
 
 @cache
@@ -132,10 +162,11 @@ def require_sandbox() -> None:
         )
 
 
-def shown() -> list[Path]:
+def shown(*, judge: bool = False) -> list[Path]:
     """Return what a kernel in a room may read of ours: what lessons import, and their data."""
     here = Path(grader.__file__).parent
-    paths = [here / "__init__.py", here / "check", Path(data.__file__).parent]
+    names = ["__init__.py", "check", "answer", *(["judge", "names.py"] if judge else [])]
+    paths = [*(here / name for name in names), Path(data.__file__).parent]
     paths += [folder for folder in (data_folder(None), cache_folder(None)) if folder is not None]
     return [path.resolve() for path in paths if path.exists()]
 

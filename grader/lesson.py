@@ -47,6 +47,7 @@ HEADER_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "limits": (lambda value: isinstance(value, dict), "one line for each limit below it"),
     "gpu": (lambda value: isinstance(value, bool), "true or false"),
+    "tests": (lambda value: value in ("judge", "in-kernel"), "judge or in-kernel"),
 }
 
 
@@ -92,6 +93,7 @@ class Lesson:
     minutes: int
     prerequisites: tuple[str, ...]
     gpu: bool
+    judged: bool
     limits: Limits
     cells: tuple[Cell, ...]
 
@@ -129,6 +131,7 @@ def load(path: Path) -> Lesson:
         minutes=header["minutes"],
         prerequisites=tuple(header.get("prerequisites") or ()),
         gpu=bool(header.get("gpu", False)),
+        judged=header.get("tests", "judge") == "judge",
         limits=Limits(**(header.get("limits") or {})),
         cells=cells,
     )

@@ -82,6 +82,22 @@ class SourceNotebook:
 
 
 @dataclass(frozen=True)
+class Misconception:
+    """A known wrong solution of an exercise.
+
+    Attributes:
+        hint: what its author needs to hear.
+        fails: names of the test cells that it fails.
+    """
+
+    exercise: str
+    name: str
+    hint: str
+    source: str
+    fails: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Assignment:
     """All that is needed to grade a submission of one unit, on any machine.
 
@@ -91,6 +107,9 @@ class Assignment:
             ``NBGRADER_EXECUTION``; a lesson of ours never learns that it is being graded.
         gpu: the unit's header asks for one.
         lean: the course's own cells are run only where a mark can depend on them.
+        misconceptions: known wrong solutions; their hints go into feedback.
+        world: (name, source) of the cells that answers stand on, with right answers in.
+        judged: test cells run in a kernel of their own, which the student's code never enters.
         parameters: papermill parameters, injected where a notebook has a ``parameters`` cell.
     """
 
@@ -101,6 +120,9 @@ class Assignment:
     environment: tuple[tuple[str, str], ...] = ()
     gpu: bool = False
     lean: bool = False
+    judged: bool = False
+    misconceptions: tuple[Misconception, ...] = ()
+    world: tuple[tuple[str, str], ...] = ()
     parameters: tuple[tuple[str, str | int], ...] = ()
 
 
@@ -129,6 +151,8 @@ class CellResult:
         message: why it failed, as the student may read it: no hidden source, no expected values.
         no_response: the student left an answer cell as it was released.
         exercise: the answer cell that it belongs to, its own name where none is known.
+        misconceptions: names of those that give the same wrong answers in this test.
+        hints: theirs.
     """
 
     notebook: str
@@ -140,6 +164,8 @@ class CellResult:
     message: str = ""
     no_response: bool = False
     exercise: str = ""
+    misconceptions: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,13 +174,15 @@ class GradedNotebook:
 
     Attributes:
         executed: JSON text, as it goes into ``autograded/`` (also when nothing could be run).
-        answers: grade_ids of answer cells that were left as released, graded or not.
+        unanswered: grade_ids of answer cells that were left as released, graded or not.
+        evidence: what its code has no business with, for a teacher; no part of any score.
     """
 
     name: str
     executed: str
     cells: tuple[CellResult, ...]
     unanswered: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +191,7 @@ class Graded:
 
     Attributes:
         files: small files that the notebooks wrote beside themselves, (relative path, content).
+        seed: of the random numbers that it was graded with.
     """
 
     student: str
@@ -172,6 +201,7 @@ class Graded:
     notes: tuple[str, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     seconds: float = 0.0
+    seed: int = 0
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
@@ -198,6 +228,8 @@ class Graded:
             "status": str(self.status),
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
+            "seed": self.seed,
+            "evidence": [line for notebook in self.notebooks for line in notebook.evidence],
             "cells": [
                 {
                     "notebook": cell.notebook,
@@ -208,6 +240,8 @@ class Graded:
                     "verdict": str(cell.verdict),
                     "seconds": round(cell.seconds, 3),
                     "message": cell.message,
+                    "misconceptions": list(cell.misconceptions),
+                    "hints": list(cell.hints),
                 }
                 for cell in self.cells
             ],

@@ -119,7 +119,15 @@ def _result(name: str, cell: NotebookNode, stopped: dict[str, str]) -> CellResul
     elif cell.cell_type == "code" and is_grade(cell) and not is_solution(cell):
         points, verdict, message = _tested(cell, maximum, stopped)
     return CellResult(
-        name, grade_id(cell), points, maximum, verdict, seconds, message, no_response=silent
+        name,
+        grade_id(cell),
+        points,
+        maximum,
+        verdict,
+        seconds,
+        message,
+        no_response=silent,
+        misconceptions=tuple(cell.metadata.get("explained", ())),
     )
 
 

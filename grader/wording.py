@@ -44,6 +44,9 @@ KINDS = {
 }
 
 
+MAX_HINTS = 3  # a test cannot always tell misconceptions apart
+
+
 @dataclass(frozen=True)
 class Marks:
     """What the gradebook knows beyond the tests: people's decisions and the late penalty.
@@ -70,6 +73,7 @@ class Row:
     word: str
     colour: str  # good, bad, wait
     says: str
+    hints: tuple[str, ...] = ()
 
     @property
     def is_waiting(self) -> bool:
@@ -107,7 +111,8 @@ def row(result: CellResult, marks: Marks, quotes: Callable[[str], bool]) -> Row:
             word, colour, says = WAITING, "wait", "Your teacher will read this."
     if marks.comments.get(name, NO_RESPONSE) != NO_RESPONSE:
         says = f"{says} There is a comment at the cell.".strip()
-    return Row(name, points, result.max_points, word, colour, says)
+    hints = () if full else result.hints[:MAX_HINTS]
+    return Row(name, points, result.max_points, word, colour, says, hints)
 
 
 def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:

@@ -9,7 +9,9 @@ what is required, under ``jupyter:``::
       limits: {cell_seconds: 3}         where the quick ones of these tests will not do
       prints: a pattern                 what its output must match, to show that it did try
       never: a pattern                  what no output may match
-      wins: why                         it still succeeds; what is required is what it does today
+      tests: {1: error}                 cells that a judge runs in a second run, and what is
+                                        required of them there
+      wins: why                         it succeeds where the tests run in the student's kernel
 """
 
 from __future__ import annotations
@@ -25,11 +27,12 @@ from builders import printed, strangers, wait_until_gone
 from nbformat import NotebookNode
 
 from grader import engine
+from grader.judge.kernel import JudgedCells
 from grader.kernels import doctor
 from grader.model import Limits
 
 ATTACKS = Path(__file__).parent / "attacks"
-KEYS = {"does", "statuses", "limits", "prints", "never", "wins"}
+KEYS = {"does", "statuses", "limits", "prints", "never", "tests", "wins"}
 LIMITS = Limits(
     cell_seconds=4,
     submission_seconds=30,
@@ -88,6 +91,26 @@ def test_what_becomes_of_an_attack(attack: Attack, tmp_path: Path) -> None:
         assert re.search(attack.wanted["prints"], shown), shown[:3000]
     if "never" in attack.wanted:
         assert not re.search(attack.wanted["never"], shown), shown[:3000]
+    assert wait_until_gone(before), "it left processes behind"
+
+
+@pytest.mark.parametrize(
+    "attack", [one for one in FOUND if "tests" in one.wanted], ids=lambda attack: attack.name
+)
+def test_an_attack_on_a_test_wins_nothing_where_a_judge_runs_it(
+    attack: Attack, tmp_path: Path
+) -> None:
+    before = strangers()
+    code = [cell for cell in attack.notebook.cells if cell.cell_type == "code"]
+    wanted = {code[place].id: choice for place, choice in attack.wanted["tests"].items()}
+    prelude = ("import numpy as np", "from grader import check")
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "student").mkdir()
+    tests = JudgedCells(frozenset(wanted), prelude, tmp_path / "judge", 0)
+    executed = engine.run(attack.notebook, tmp_path / "student", attack.limits, {}, tests=tests)
+    got = {cell.id: cell.metadata.judged for cell in executed.cells if cell.id in wanted}
+    for name, choice in wanted.items():
+        assert got[name]["status"] in choice.split(" | "), got
     assert wait_until_gone(before), "it left processes behind"
 
 

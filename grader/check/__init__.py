@@ -25,6 +25,7 @@ kernel gives a result that is merely off by a constant, or negated, and then tha
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -49,9 +50,12 @@ __all__ = [
     "finite",
     "floating",
     "raises",
+    "remote",
     "shape",
     "unchanged",
 ]
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def close(
@@ -183,6 +187,16 @@ def raises(
         return
     hint = "look at the arguments first, and raise where they make no sense"
     raise failure(f"{what}: nothing was raised, expected {asked}", hint=hint)
+
+
+def remote(function: Function) -> Function:
+    """Mark a helper of a test cell that must run where the student's code runs.
+
+    In a notebook of one's own that is everywhere; a judge replaces this function (see
+    docs/authoring.md). For what cannot cross to another process: gradients through a student's
+    torch module, say.
+    """
+    return function
 
 
 def _error_words(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 #   attack:
 #     does: returns an array that NumPy asks what it is close to; the course's check does not
 #     statuses: [ok, ok, error]
+#     tests: {1: error, 2: error}
 #     prints: 'is asked[\s\S]*CheckFailed'
-#     wins: the test runs in the student's own process, and NumPy asks an object what it equals
+#     wins: in-kernel, where NumPy asks an object of the student's what it equals
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: Python's own functions always agree
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: replaced
-#     wins: the test runs in the student's own process
+#     wins: in-kernel the test runs in the student's own process
 # ---
 
 # %%

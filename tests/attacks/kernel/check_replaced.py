@@ -3,8 +3,9 @@
 #   attack:
 #     does: puts a module of its own in the place of the course's
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: replaced
-#     wins: the test runs in the student's own process
+#     wins: in-kernel the test runs in the student's own process
 # ---
 
 # %%

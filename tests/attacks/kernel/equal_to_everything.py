@@ -3,8 +3,9 @@
 #   attack:
 #     does: returns an object that equals everything
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: is asked
-#     wins: the test runs in the student's own process, and an object is asked what it equals
+#     wins: in-kernel, where an object of the student's is asked what it equals
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: the grader's requests are numbered, so it answers the next one before it has come
 #     statuses: [ok, ok, error]
+#     tests: {1: error, 2: error}
 #     prints: to .+_\d+
-#     wins: the reply comes from the student's own process, and so does the test's
+#     wins: in-kernel the reply comes from the student's own process, and so does the test's
 # ---
 
 # %%

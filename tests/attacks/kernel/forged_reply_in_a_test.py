@@ -3,8 +3,9 @@
 #   attack:
 #     does: a function that a test calls answers the grader's request, and returns nonsense
 #     statuses: [ok, ok]
+#     tests: {1: error | no reply}
 #     prints: a reply was sent
-#     wins: the reply comes from the student's own process, and so does the test's
+#     wins: in-kernel the reply comes from the student's own process, and so does the test's
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: a hook puts right what a test is about to look at, and only then
 #     statuses: [ok, ok, ok]
+#     tests: {2: error}
 #     prints: put right
-#     wins: the test runs in the student's own process
+#     wins: in-kernel the test runs in the student's own process
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: an input transformer takes the asserts out of every cell
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: 1 dropped
-#     wins: the test runs in the student's own process
+#     wins: in-kernel the test runs in the student's own process
 # ---
 
 # %%

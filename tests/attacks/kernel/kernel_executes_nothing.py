@@ -3,8 +3,9 @@
 #   attack:
 #     does: the kernel executes no cell any more and says that all went well
 #     statuses: [ok, ok]
+#     tests: {1: error | no reply}
 #     prints: replaced
-#     wins: the reply comes from the student's own process, and so does the test's
+#     wins: in-kernel the reply comes from the student's own process, and so does the test's
 # ---
 
 # %%

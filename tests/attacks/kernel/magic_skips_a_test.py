@@ -3,8 +3,9 @@
 #   attack:
 #     does: makes of every cell that holds an assert one for another program
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: is not run
-#     wins: the test runs in the student's own process
+#     wins: in-kernel the test runs in the student's own process
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: looks up the expected value in the program that calls it
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: 'finds: 3'
-#     wins: the test runs in the student's own process, and its program with it
+#     wins: in-kernel the test runs in the student's own process, and its program with it
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: looks up the expected value in the text of the test that calls it
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: 'reads: assert'
-#     wins: the test runs in the student's own process, and its text with it
+#     wins: in-kernel the test runs in the student's own process, and its text with it
 # ---
 
 # %%

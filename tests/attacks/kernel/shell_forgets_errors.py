@@ -3,8 +3,9 @@
 #   attack:
 #     does: the shell's results have no errors any more
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: replaced
-#     wins: the reply comes from the student's own process, and so does the test's
+#     wins: in-kernel the reply comes from the student's own process, and so does the test's
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: a thread waits for the test's own variable and makes it what the student returned
 #     statuses: [ok, ok]
+#     tests: {1: error | time limit}
 #     prints: 'expected becomes 0'
-#     wins: the test runs in the student's own process, and the thread too
+#     wins: in-kernel the test runs in the student's own process, and the thread too
 # ---
 
 # %%

@@ -3,8 +3,9 @@
 #   attack:
 #     does: a trace function reads the expected value out of a test before its comparison
 #     statuses: [ok, ok]
+#     tests: {1: error}
 #     prints: 'answer becomes 3'
-#     wins: the test runs in the student's own process, and its program with it
+#     wins: in-kernel the test runs in the student's own process, and its program with it
 # ---
 
 # %%

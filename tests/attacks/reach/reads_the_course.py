@@ -27,6 +27,6 @@ for folder, folders, files in os.walk("/"):
 root = os.path.dirname(os.path.dirname(grader.__file__))
 found += [name for name in names if WANTED.search(name)]
 found += [name for name in ("tests", "solutions", ".git") if os.path.exists(f"{root}/{name}")]
-known = ("__init__.py", "check", "__pycache__")
+known = ("__init__.py", "check", "answer", "__pycache__")
 found += [name for name in os.listdir(f"{root}/grader") if name not in known]
 print("looked at", len(names), "names below", root, "and elsewhere; found:", found)
