@@ -177,6 +177,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 return limit or Proof.NOT_RUN, "the judge's kernel was ended"
             # Who has died sends nothing any more, not even that he is idle.
             await asyncio.wait(set(outputs[self._dead :]), timeout=GRACE)
+            if not self._dead and not outputs[0].done():
+                await self._listen_anew()
+                limit = Proof.OUTPUT  # too large a message has broken the connection
             limit = limit or self._shown.limit(self.limits)
             self._note(reply.result())
             proof, error = self._read(reply.result(), limit)
@@ -199,7 +202,6 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         end = time.monotonic() + seconds
         limit: Proof | None = None
         steps = iter((self.km.interrupt_kernel, self._end_kernel, judge.manager.interrupt_kernel))
-        alone: float | None = None  # since when the judge waits for nobody
         while not reply.done():
             await asyncio.wait({reply}, timeout=WATCH)
             now = time.monotonic()
@@ -207,10 +209,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 break
             if not self._dead and not await self.km.is_alive():
                 self._dead = True  # the judge will notice by itself
-            if served.done() or self._dead:
-                alone = alone or now
-                if limit is None and now - alone > GRACE:
-                    limit, end = Proof.SILENT, now
+            refuses = served.done() and served.result().get("status") != "ok"
+            if limit is None and (refuses or self._dead):
+                limit, end = Proof.SILENT, now  # the judge would wait for nobody
             if limit is None:
                 limit = self._limit(now > end)
                 if limit in FATAL:

@@ -51,6 +51,7 @@ class Entry:
 
     Attributes:
         score: points as they count: late penalty taken off, never below zero.
+        evidence: what the code has no business with; a person may want to ask.
         links: (notebook, address of its feedback page relative to the report).
     """
 
@@ -62,6 +63,7 @@ class Entry:
     told: tuple[Told, ...]
     status: str
     notes: tuple[str, ...]
+    evidence: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
 
     @property
@@ -154,6 +156,7 @@ def _entry(
         ),
         status=str(record.get("status", "")),
         notes=tuple(str(note) for note in record.get("notes", ())),
+        evidence=tuple(str(line) for line in record.get("evidence", ())),
         links=tuple(links),
     )
 

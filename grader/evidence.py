@@ -54,6 +54,8 @@ def _looks(node: ast.AST) -> Iterator[str]:
                 yield f"replaces {ast.unparse(target)}"
             if isinstance(target, ast.Subscript) and "sys.modules" in ast.unparse(target):
                 yield "replaces a module"
+            if isinstance(target, ast.Subscript) and ast.unparse(target.value) == "globals()":
+                yield "binds names by their text"
             if isinstance(target, ast.Attribute | ast.Name) and _last(target) == "__class__":
                 yield "claims to be of another class"
     elif isinstance(node, ast.Attribute | ast.Name):
@@ -66,6 +68,8 @@ def _looks(node: ast.AST) -> Iterator[str]:
                 yield f"imports {alias.name}: {IMPORTS[alias.name]}"
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
+            if (node.module or "").startswith("IPython.core"):
+                yield f"imports {node.module}: reaches for the notebook's own machinery"
             for name in (node.module or "", f"{node.module}.{alias.name}"):
                 if name in IMPORTS:
                     yield f"imports {name}: {IMPORTS[name]}"
@@ -75,11 +79,15 @@ def _looks(node: ast.AST) -> Iterator[str]:
         if _root(node.args[0]) in TOOLS:
             yield f"replaces something of {ast.unparse(node.args[0])}"
     elif isinstance(node, ast.FunctionDef) and node.name in ALWAYS_TRUE:
-        body = [one for one in node.body if not isinstance(one, ast.Expr)]
-        if len(body) == 1 and isinstance(body[0], ast.Return):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, bool):
-                yield f"an object whose {node.name} always says {value.value}"
+        last = node.body[-1]
+        value = last.value if isinstance(last, ast.Return) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, bool):
+            yield f"an object whose {node.name} says {value.value}"
+    elif isinstance(node, ast.FunctionDef) and node.name in (
+        "__array_function__",
+        "__array_ufunc__",
+    ):
+        yield f"an object that answers in NumPy's place ({node.name})"
 
 
 def _root(node: ast.AST) -> str:

@@ -12,6 +12,7 @@ one cell.
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,48 +85,58 @@ class Mutant:
 
     Attributes:
         source: all of it.
-        line: of the change, in the reference solution's text, from 1 on.
-        before: the changed piece, as it was and as it is.
-        after: see before.
+        before: the lines that were changed, as they were.
+        after: as they are.
     """
 
     source: str
-    line: int
     before: str
     after: str
 
     @property
     def change(self) -> str:
         """The change, as a reader wants it."""
-        return f"{self.before}  ->  {self.after or '(left out)'}"
+        return f"{self.before}  ->  {self.after}"
 
 
 def mutants(source: str) -> list[Mutant]:
     """Return every mutant of the solution `source`, each once, in the order of their places."""
     tree = ast.parse(source)
-    found: dict[str, Mutant] = {}
     original = ast.unparse(tree)
     # What is said to readers and to type checkers changes nothing that runs.
     inert = {id(part) for node in ast.walk(tree) for told in _told(node) for part in ast.walk(told)}
+    found: dict[str, None] = {}
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in inert:
             continue
-        for before, change in _changes(node):
+        for change in _changes(node):
             twin = copy.deepcopy(tree)
-            place = next(one for n, one in enumerate(ast.walk(twin)) if n == index)
-            after = change(place)
-            try:
+            change(next(one for n, one in enumerate(ast.walk(twin)) if n == index))
+            with contextlib.suppress(SyntaxError, ValueError, AttributeError, TypeError):
                 text = ast.unparse(ast.fix_missing_locations(twin))
                 compile(text, "<mutant>", "exec")
-            except (SyntaxError, ValueError, AttributeError, TypeError):
-                continue
-            if text != original:
-                line = getattr(node, "lineno", 1)
-                found.setdefault(text, Mutant(text, line, before, after))
-    return sorted(found.values(), key=lambda mutant: (mutant.line, mutant.before, mutant.after))
+                found.setdefault(text)
+    found.pop(original, None)
+    made = [(_first_change(original, text), text) for text in found]
+    return [Mutant(text, *_difference(original, text)) for _, text in sorted(made)]
 
 
-Change = tuple[str, Callable[[ast.AST], str]]
+def _first_change(original: str, text: str) -> int:
+    pairs = zip(original.splitlines(), text.splitlines(), strict=False)
+    return next((n for n, (one, other) in enumerate(pairs) if one != other), 0)
+
+
+def _difference(original: str, text: str) -> tuple[str, str]:
+    """Return the lines in which the two differ, of each."""
+    before, after = original.splitlines(), text.splitlines()
+    while before and after and before[0] == after[0]:
+        del before[0], after[0]
+    while before and after and before[-1] == after[-1]:
+        del before[-1], after[-1]
+    return "\n".join(line.strip() for line in before), "\n".join(line.strip() for line in after)
+
+
+Change = Callable[[ast.AST], None]
 
 
 def _told(node: ast.AST) -> Iterator[ast.AST]:
@@ -149,48 +160,40 @@ def _changes(node: ast.AST) -> Iterator[Change]:
         yield from rule(node)
 
 
-def _set(field: str, value: object) -> Callable[[ast.AST], str]:
-    def change(place: ast.AST) -> str:
+def _set(field: str, value: object) -> Change:
+    def change(place: ast.AST) -> None:
         setattr(place, field, value)
-        return _text(place)
 
     return change
-
-
-def _text(node: ast.AST) -> str:
-    text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(node)))
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _operators(node: ast.AST) -> Iterator[Change]:
     if isinstance(node, ast.BinOp | ast.AugAssign):
         if type(node.op) in BINARY:
-            yield _text(node), _set("op", BINARY[type(node.op)]())
+            yield _set("op", BINARY[type(node.op)]())
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult | ast.Sub | ast.Div):
-            yield _text(node), lambda p: _swap_sides(p)
+            yield _swap_sides
     elif isinstance(node, ast.Compare):
         for n, operator in enumerate(node.ops):
             for other in COMPARE.get(type(operator), ()):
-                yield _text(node), _set("ops", [*node.ops[:n], other(), *node.ops[n + 1 :]])
+                yield _set("ops", [*node.ops[:n], other(), *node.ops[n + 1 :]])
     elif isinstance(node, ast.BoolOp):
-        yield _text(node), _set("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
+        yield _set("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
     elif isinstance(node, ast.AugAssign):
-        yield _text(node), _set("op", ast.Sub())
+        yield _set("op", ast.Sub())
 
 
-def _swap_sides(place: ast.AST) -> str:
+def _swap_sides(place: ast.AST) -> None:
     assert isinstance(place, ast.BinOp)
     place.left, place.right = place.right, place.left
-    return _text(place)
 
 
-def _become(field: str, part: str) -> Callable[[ast.AST], str]:
+def _become(field: str, part: str) -> Change:
     """Replace the child `field` by one of its own children, `part`."""
 
-    def change(place: ast.AST) -> str:
+    def change(place: ast.AST) -> None:
         child = getattr(place, field)
         setattr(place, field, getattr(child, part))
-        return _text(place)
 
     return change
 
@@ -201,11 +204,11 @@ def _terms(node: ast.AST) -> Iterator[Change]:
         if isinstance(child, ast.BinOp) and isinstance(
             child.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.FloorDiv | ast.Pow
         ):
-            yield _text(node), _become(field, "left")
+            yield _become(field, "left")
             if isinstance(child.op, ast.Add | ast.Mult):
-                yield _text(node), _become(field, "right")
+                yield _become(field, "right")
         elif isinstance(child, ast.UnaryOp):
-            yield _text(node), _become(field, "operand")
+            yield _become(field, "operand")
 
 
 def _constants(node: ast.AST) -> Iterator[Change]:
@@ -213,16 +216,16 @@ def _constants(node: ast.AST) -> Iterator[Change]:
         return
     value = node.value
     if isinstance(value, bool):
-        yield _text(node), _set("value", not value)
+        yield _set("value", not value)
     elif isinstance(value, int):
         for other in {value + 1, value - 1} - ({-1} if value == 0 else set()):
-            yield _text(node), _set("value", other)
+            yield _set("value", other)
         if value == 0:
-            yield _text(node), _set("value", -1)
+            yield _set("value", -1)
     elif isinstance(value, float):
-        yield _text(node), _set("value", value * 2 if value else 1.0)
+        yield _set("value", value * 2 if value else 1.0)
     elif isinstance(value, str) and value:
-        yield _text(node), _set("value", f"{value}_")
+        yield _set("value", f"{value}_")
 
 
 def _bounds(node: ast.AST) -> Iterator[Change]:
@@ -232,15 +235,15 @@ def _bounds(node: ast.AST) -> Iterator[Change]:
             bound = getattr(node, field)
             if bound is None:
                 continue
-            yield _text(node), _set(field, None)
+            yield _set(field, None)
             if not isinstance(bound, ast.Constant):
-                yield _text(node), _set(field, ast.BinOp(bound, ast.Add(), ast.Constant(1)))
+                yield _set(field, ast.BinOp(bound, ast.Add(), ast.Constant(1)))
     elif isinstance(node, ast.Call) and _called(node) == "range" and node.args:
         for n, bound in enumerate(node.args[:2]):
             if not isinstance(bound, ast.Constant):
                 for operator in (ast.Add(), ast.Sub()):
                     moved = ast.BinOp(bound, operator, ast.Constant(1))
-                    yield _text(node), _set("args", [*node.args[:n], moved, *node.args[n + 1 :]])
+                    yield _set("args", [*node.args[:n], moved, *node.args[n + 1 :]])
 
 
 def _axes(node: ast.AST) -> Iterator[Change]:
@@ -250,13 +253,13 @@ def _axes(node: ast.AST) -> Iterator[Change]:
             if ast.dump(node.elts[n]) != ast.dump(node.elts[n + 1]):
                 swapped = [*node.elts]
                 swapped[n], swapped[n + 1] = swapped[n + 1], swapped[n]
-                yield _text(node), _set("elts", swapped)
+                yield _set("elts", swapped)
     elif isinstance(node, ast.Call):
         for n in range(len(node.args) - 1):
             if not any(isinstance(one, ast.Starred | ast.Constant) for one in node.args[n : n + 2]):
                 swapped = [*node.args]
                 swapped[n], swapped[n + 1] = swapped[n + 1], swapped[n]
-                yield _text(node), _set("args", swapped)
+                yield _set("args", swapped)
     elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
         return
 
@@ -266,20 +269,20 @@ def _calls(node: ast.AST) -> Iterator[Change]:
     if isinstance(node, ast.Call):
         for n in range(len(node.keywords)):
             kept = [*node.keywords[:n], *node.keywords[n + 1 :]]
-            yield _text(node), _set("keywords", kept)
+            yield _set("keywords", kept)
     if isinstance(node, ast.Attribute) and node.attr in OTHERS:
-        yield _text(node), _set("attr", OTHERS[node.attr])
+        yield _set("attr", OTHERS[node.attr])
     if isinstance(node, ast.Name) and node.id in OTHERS:
-        yield _text(node), _set("id", OTHERS[node.id])
+        yield _set("id", OTHERS[node.id])
     for field, child in ast.iter_fields(node):
         if isinstance(child, ast.Call) and _called(child) in UNWRAPPED:
-            yield _text(node), _unwrap(field)
+            yield _unwrap(field)
         elif isinstance(child, ast.Attribute) and child.attr in UNWRAPPED and field != "func":
-            yield _text(node), _become(field, "value")
+            yield _become(field, "value")
 
 
-def _unwrap(field: str) -> Callable[[ast.AST], str]:
-    def change(place: ast.AST) -> str:
+def _unwrap(field: str) -> Change:
+    def change(place: ast.AST) -> None:
         call = getattr(place, field)
         is_method = isinstance(call.func, ast.Attribute) and not (
             isinstance(call.func.value, ast.Name)
@@ -289,7 +292,6 @@ def _unwrap(field: str) -> Callable[[ast.AST], str]:
             setattr(place, field, call.func.value)
         elif call.args:
             setattr(place, field, call.args[0])
-        return _text(place)
 
     return change
 
@@ -302,22 +304,24 @@ def _called(node: ast.Call) -> str:
 
 def _epsilon(node: ast.AST) -> Iterator[Change]:
     """``sqrt(v + eps)`` that became ``sqrt(v) + eps``."""
-    if not (isinstance(node, ast.Call) and _called(node) == "sqrt" and node.args):
-        return
-    inner = node.args[0]
-    if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add) and _is_epsilon(inner.right):
+    for field, child in ast.iter_fields(node):
+        if not (isinstance(child, ast.Call) and _called(child) == "sqrt" and child.args):
+            continue
+        inner = child.args[0]
+        if not (isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add)):
+            continue
+        if _is_epsilon(inner.right):
+            yield _moved_out(field)
 
-        def change(place: ast.AST) -> str:
-            assert isinstance(place, ast.Call)
-            twin = copy.deepcopy(place)
-            assert isinstance(twin.args[0], ast.BinOp)
-            epsilon, twin.args[0] = twin.args[0].right, twin.args[0].left
-            # A call has no place for a sum: float(x) of one is the same number or array.
-            place.func = ast.parse("(lambda value: value)", mode="eval").body
-            place.args, place.keywords = [ast.BinOp(twin, ast.Add(), epsilon)], []
-            return _text(place.args[0])
 
-        yield _text(node), change
+def _moved_out(field: str) -> Change:
+    def change(place: ast.AST) -> None:
+        root = getattr(place, field)
+        inner = root.args[0]
+        root.args[0] = inner.left
+        setattr(place, field, ast.BinOp(root, ast.Add(), inner.right))
+
+    return change
 
 
 def _is_epsilon(node: ast.expr) -> bool:
@@ -337,38 +341,34 @@ def _statements(node: ast.AST) -> Iterator[Change]:
                 continue
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue
-            yield _text(statement), _without(field, n)
+            yield _without(field, n)
     if isinstance(node, ast.If | ast.IfExp):
-        yield f"if {_text(node.test)}", _negated
+        yield _negated
     if isinstance(node, ast.FunctionDef):
         for n, default in enumerate(node.args.defaults):
             if isinstance(default, ast.Constant) and default.value is None:
                 continue
-            name = node.args.args[len(node.args.args) - len(node.args.defaults) + n].arg
-            yield f"{name}={_text(default)}", _without_default(n, name)
+            yield _without_default(n)
 
 
-def _without(field: str, n: int) -> Callable[[ast.AST], str]:
-    def change(place: ast.AST) -> str:
+def _without(field: str, n: int) -> Change:
+    def change(place: ast.AST) -> None:
         getattr(place, field)[n] = ast.Pass()
-        return ""
 
     return change
 
 
-def _without_default(n: int, name: str) -> Callable[[ast.AST], str]:
-    def change(place: ast.AST) -> str:
+def _without_default(n: int) -> Change:
+    def change(place: ast.AST) -> None:
         assert isinstance(place, ast.FunctionDef)
         del place.args.defaults[: n + 1]
-        return f"{name} without a default"
 
     return change
 
 
-def _negated(place: ast.AST) -> str:
+def _negated(place: ast.AST) -> None:
     assert isinstance(place, ast.If | ast.IfExp)
     place.test = ast.UnaryOp(ast.Not(), place.test)
-    return f"if {_text(place.test)}"
 
 
 RULES = (_operators, _terms, _constants, _bounds, _axes, _calls, _epsilon, _statements)

@@ -80,6 +80,11 @@ class Unit:
         return [entry for entry in self.entries if entry.is_broken]
 
     @property
+    def curious(self) -> list[Entry]:
+        """Those whose code does what no exercise asks for."""
+        return [entry for entry in self.entries if entry.evidence]
+
+    @property
     def unreadable(self) -> list[Entry]:
         """Submissions of which nothing could be read."""
         return [entry for entry in self.entries if entry.is_unreadable]

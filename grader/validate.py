@@ -328,7 +328,7 @@ def _killed(
             mine.equivalent += 1
         else:
             mine.survivors.append(mutant)
-            report.problems.append(f"{exercise}: line {mutant.line} survives: {mutant.change}")
+            report.problems.append(f"{exercise}: this change survives: {mutant.change}")
 
     return judge
 

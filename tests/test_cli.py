@@ -66,7 +66,18 @@ def test_a_class_is_graded_in_one_command(
         ("zoe", 0, 5, "unreadable"),
     ]
     assert results[0].keys() == {
-        *("student", "unit", "score", "max_score", "status", "notes", "seconds", "cells")
+        *(
+            "student",
+            "unit",
+            "score",
+            "max_score",
+            "status",
+            "notes",
+            "seconds",
+            "seed",
+            "evidence",
+            "cells",
+        )
     }
     assert results[3]["notes"] == ["the file is empty"]
 

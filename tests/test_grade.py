@@ -220,6 +220,8 @@ def test_everything_that_travels_can_be_sent_to_another_machine(adding: Assignme
         "verdict": "passed",
         "seconds": round(graded.cells[0].seconds, 3),
         "message": "",
+        "misconceptions": [],
+        "hints": [],
     }
 
 

@@ -13,10 +13,10 @@ from builders import REPOSITORY
 
 FLOORS = {
     7: {"cli"},
-    6: {"batch", "demo"},
+    6: {"batch", "demo", "validate"},
     5: {"classroom", "entries", "export", "gradebook", "report"},
     4: {"grade", "feedback", "execute", "page"},
-    3: {"ahead", "engine", "judged", "score", "wording"},
+    3: {"ahead", "engine", "judge", "judged", "score", "wording"},
     2: {
         "release",
         "interop",
@@ -30,18 +30,21 @@ FLOORS = {
         "kernels",
     },
     1: {"lesson", "course"},
-    0: {"model", "errors", "names", "misconceptions"},
+    0: {"model", "errors", "names", "misconceptions", "mutants", "evidence", "answer"},
 }
+PACKAGES = {"kernels", "judge", "answer"}
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}
 SOURCES = {path.stem: path for path in (REPOSITORY / "grader").glob("*.py")}
 KERNELS = {f"kernels.{path.stem}": path for path in (REPOSITORY / "grader/kernels").glob("*.py")}
+JUDGE = {f"judge.{path.stem}": path for path in (REPOSITORY / "grader/judge").glob("*.py")}
+ANSWER = {f"answer.{path.stem}": path for path in (REPOSITORY / "grader/answer").glob("*.py")}
 CHECK = {f"check.{path.stem}": path for path in (REPOSITORY / "grader" / "check").glob("*.py")}
 
 
 def imports(module: str) -> set[str]:
     """Return every module that `module` names in an import, in functions and under ifs too."""
     found: set[str] = set()
-    path = (SOURCES | KERNELS | CHECK)[module]
+    path = (SOURCES | KERNELS | JUDGE | ANSWER | CHECK)[module]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -58,7 +61,7 @@ def ours(module: str) -> set[str]:
 
 
 def test_every_module_has_a_floor() -> None:
-    assert set(SOURCES) == (FLOOR.keys() - {"kernels"}) | {"__init__"}
+    assert set(SOURCES) == (FLOOR.keys() - PACKAGES) | {"__init__"}
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES.keys() & FLOOR.keys()))
@@ -70,7 +73,7 @@ def test_a_module_imports_only_from_its_floor_and_those_below(module: str) -> No
 def test_no_modules_import_each_other_around_a_corner() -> None:
     graph = {module: ours(module) for module in SOURCES}
     modules = set(graphlib.TopologicalSorter(graph).static_order())  # or CycleError
-    assert modules == set(SOURCES) | {"kernels"}
+    assert modules == set(SOURCES) | PACKAGES - {"answer"}  # which the judge alone needs
 
 
 def test_the_zygote_needs_nothing_of_ours_but_its_package() -> None:
@@ -84,6 +87,22 @@ def test_the_zygote_needs_nothing_of_ours_but_its_package() -> None:
     for module in ("zygote", "room", "groups"):
         assert ours(f"kernels.{module}") <= {"kernels"}
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(KERNELS)  # or CycleError
+
+
+def test_what_runs_in_the_kernels_of_a_submission_needs_little() -> None:
+    """A room shows no more of ours than this: `grader.launch.shown`."""
+    graph: dict[str, set[str]] = {}
+    for module in ANSWER:
+        assert ours(module) <= {"answer"}
+        parts = {name.partition(".")[0] for name in imports(module)}
+        assert parts <= sys.stdlib_module_names | {"grader", "numpy", "torch", "IPython"}
+    for module in JUDGE:
+        above = {"launch"} if module == "judge.kernel" else set()  # the grader's own part
+        assert ours(module) <= {"answer", "check", "judge", "names"} | above
+        parts = [name.split(".") for name in imports(module)]
+        inside = {part[2] for part in parts if part[:2] == ["grader", "judge"]}
+        graph[module] = {f"judge.{name}" for name in inside}
+    assert set(graphlib.TopologicalSorter(graph).static_order()) == set(JUDGE)  # or CycleError
 
 
 def test_what_a_student_imports_stands_alone() -> None:

@@ -178,8 +178,10 @@ class AnswerError(Exception):
 
 def answer_error(base: type[Exception], name: str, message: str, traceback: str) -> AnswerError:
     """Return an exception that is a `base` and carries what the student's code said."""
-    bases = (AnswerError,) if base is Exception else (AnswerError, base)
-    made: Any = type(name if name.isidentifier() else base.__name__, bases, {})
+    # `base` first: some of them are made in a way of their own, and look it up there.
+    bases = (AnswerError,) if base is Exception else (base, AnswerError)
+    own = {"__init__": AnswerError.__init__, "__str__": AnswerError.__str__}
+    made: Any = type(name if name.isidentifier() else base.__name__, bases, own)
     error: AnswerError = made.__new__(made)
     error.args = (message,)
     error.student_message, error.student_traceback = message, traceback

@@ -58,6 +58,8 @@ PRELOAD = (
 SETTINGS = {
     # Nobody reads the history, and it is a database and a thread.
     "HistoryManager": {"enabled": False},
+    # A tip of the day is drawn with the random numbers that a student has seeded.
+    "InteractiveShell": {"enable_tip": False},
     "Application": {"log_level": "CRITICAL"},
 }
 PATIENCE = 60.0  # seconds without anybody, before the first one comes
