@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox demo test check format notebooks figures lab bench-throughput constraints clean
+.PHONY: help sandbox demo test check format notebooks figures lab validate bench-judge bench-throughput constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -47,12 +47,18 @@ format: $(VENV)/.dev  ## put the formatting right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+validate: sandbox $(VENV)/.base  ## how good are the course's tests?
+	$(BIN)/grader validate $(UNITS)
+
 notebooks: $(VENV)/.base  ## build notebooks/ from solutions/
 	$(BIN)/grader build
 
 figures: $(VENV)/.base  ## draw the expected figures anew
 	$(BIN)/grader figures
 	$(BIN)/grader build
+
+bench-judge: sandbox $(VENV)/.base  ## what it costs that tests run in a process of their own
+	$(BIN)/python bench/judge.py
 
 bench-throughput: sandbox $(VENV)/.base  ## a class graded by nbgrader and by us, side by side
 	$(BIN)/python bench/throughput.py $(BENCH)

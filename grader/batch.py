@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import connection
 from pathlib import Path
 
@@ -17,6 +18,22 @@ from grader.grade import grade, set_aside
 from grader.gradebook import Gradebook
 from grader.kernels.warm import share, warm
 from grader.model import Assignment, Graded, Submission
+
+
+def _agreed(repeated: list[Graded], seeds: Sequence[int]) -> Graded:
+    """Return the grading with the first seed, and in its notes the tests on which others differ."""
+    by_seed = {graded.seed: graded for graded in repeated}
+    first, *others = (by_seed[seed] for seed in seeds)
+    points = {cell.grade_id: cell.points for cell in first.cells}
+    notes = [
+        f"flaky: {cell.grade_id} earned {points[cell.grade_id]} points with seed {first.seed}, "
+        f"{cell.points} with seed {other.seed}"
+        for other in others
+        for cell in other.cells
+        if cell.points != points.get(cell.grade_id)
+    ]
+    return replace(first, notes=(*first.notes, *notes))
+
 
 Task = tuple[Assignment, Submission, int]  # the last is a seed
 
@@ -29,7 +46,7 @@ def grade_class(
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
     sandbox: bool = True,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
 ) -> list[Graded]:
     """Grade `students`' submissions of one unit, store each as it comes, return them in order.
 
@@ -39,7 +56,9 @@ def grade_class(
         workers: submissions at a time; by default one for each core, 0 for none but this process.
         on_graded: called after a submission has been stored.
         sandbox: isolate every submission from this machine and from the others.
-        seed: of random numbers, the same for all: equal work earns equal marks.
+        seeds: of random numbers, the same for all: equal work earns equal marks. With several,
+            each submission is graded with each; the first counts, and tests that do not agree
+            are named in a note.
 
     Raises:
         SandboxError: this machine cannot do that; nothing has been graded.
@@ -48,9 +67,15 @@ def grade_class(
         launch.require_sandbox()
     submissions = {student: classroom.submission(student, assignment) for student in students}
     done: dict[str, Graded] = {}
-    tasks = [(assignment, one, seed) for one in submissions.values()]
+    tasks = [(assignment, one, seed) for one in submissions.values() for seed in seeds]
+    repeated: dict[str, list[Graded]] = {}
     with Gradebook(classroom) as gradebook:
-        for _, graded in run(tasks, workers, sandbox=sandbox):
+        for _, one in run(tasks, workers, sandbox=sandbox):
+            others = repeated.setdefault(one.student, [])
+            others.append(one)
+            if len(others) < len(seeds):
+                continue
+            graded = _agreed(others, seeds)
             try:
                 gradebook.store(assignment, graded)
             except Exception as error:  # a full disk, a file in the way: one student's bad luck
@@ -92,8 +117,9 @@ def run(
         suspects, waiting = lost[: 2 * count + 1], lost[2 * count + 1 :]
         for suspect in suspects:
             [(_, graded)] = _side_by_side(tasks, [suspect], 1, sandbox)
+            assignment, submission, seed = tasks[suspect]
             reason = "it ended the process that graded it"
-            yield suspect, graded or set_aside(*tasks[suspect][:2], reason)
+            yield suspect, graded or replace(set_aside(assignment, submission, reason), seed=seed)
 
 
 def _side_by_side(

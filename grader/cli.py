@@ -137,6 +137,9 @@ def grade(
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Grade so often, with other seeds; name what disagrees.")
+    ] = 1,
     all_cells: Annotated[
         bool, typer.Option("--all-cells", help="Run also cells on which no mark can depend.")
     ] = False,
@@ -172,7 +175,13 @@ def grade(
         students = classroom.students(unit)
         with _progress(unit, len(students)) as advance:
             results += grade_class(
-                classroom, assignment, students, workers, advance, sandbox=not no_sandbox
+                classroom,
+                assignment,
+                students,
+                workers,
+                advance,
+                sandbox=not no_sandbox,
+                seeds=range(repeat),
             )
     if as_json:
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")

@@ -221,18 +221,22 @@ def _with_hints(assignment: Assignment, cells: tuple[CellResult, ...]) -> tuple[
     """Put hints to the misconceptions that were found.
 
     One test cannot always tell two misconceptions apart. All tests of the exercise can tell more:
-    which of them fail.
+    which of them fail, and what explains each of those.
     """
     known = {(one.exercise, one.name): one for one in assignment.misconceptions}
     failed: dict[str, set[str]] = {}
+    common: dict[str, set[str]] = {}
     for cell in cells:
         if cell.verdict is Verdict.FAILED:
             failed.setdefault(cell.exercise, set()).add(cell.grade_id)
+        if cell.misconceptions:
+            names = set(cell.misconceptions)
+            common[cell.exercise] = common.get(cell.exercise, names) & names
     made = []
     for cell in cells:
         found = [known[cell.exercise, name] for name in cell.misconceptions]
-        fits = [one for one in found if set(one.fails) == failed[cell.exercise]]
-        chosen = fits or found
+        shared = [one for one in found if one.name in common[cell.exercise]] or found
+        chosen = [one for one in shared if set(one.fails) == failed[cell.exercise]] or shared
         made.append(
             replace(
                 cell,

@@ -112,6 +112,9 @@ def row(result: CellResult, marks: Marks, quotes: Callable[[str], bool]) -> Row:
     if marks.comments.get(name, NO_RESPONSE) != NO_RESPONSE:
         says = f"{says} There is a comment at the cell.".strip()
     hints = () if full else result.hints[:MAX_HINTS]
+    if hints:
+        # Who knows the mistake by name has more to say than who compares two arrays.
+        says = "\n".join(line for line in says.splitlines() if not line.startswith("hint: "))
     return Row(name, points, result.max_points, word, colour, says, hints)
 
 

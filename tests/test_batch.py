@@ -7,12 +7,14 @@ import sys
 import time
 
 import psutil
+import pytest
 from builders import COURSE, SOLVED, answered, hand_in, strangers
 from nbgrader.api import Gradebook
 
 from grader.batch import grade_class
 from grader.classroom import Classroom
 from grader.course import Course
+from grader.kernels import doctor
 from grader.model import Graded, Status
 
 UNIT = "01-adding"
@@ -81,3 +83,23 @@ def test_when_the_grader_is_killed_no_process_of_its_remains(
     grader.wait()
     _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
+
+
+@pytest.mark.skipif(doctor.obstacle() is not None, reason="ordinary kernels are not seeded")
+def test_what_depends_on_the_seed_is_named_and_the_first_seed_counts(
+    classroom: Classroom, course: Course
+) -> None:
+    unit = classroom.assignment(UNIT, course)
+    lucky = "import random\nsign = 1 if random.random() < 0.5 else -1\n"
+    lucky += "def add(a, b):\n    return a + sign * b"
+    for name, source in {"lucky": lucky, "ada": SOLVED}.items():
+        released = unit.notebooks[0].released
+        hand_in(classroom, name, UNIT, "adding", answered(released, add=source))
+    ada, other = grade_class(classroom, unit, ["ada", "lucky"], workers=0, seeds=(0, 1))
+    assert (ada.score, ada.notes) == (3.0, ())
+    # The seed 0 draws 0.84 first, the seed 1 draws 0.13.
+    assert (other.score, other.seed) == (0.0, 0)
+    assert other.notes == (
+        "flaky: add-tests earned 0.0 points with seed 0, 2.0 with seed 1",
+        "flaky: add-arrays earned 0.0 points with seed 0, 1.0 with seed 1",
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import course, demo
+from grader import course, demo, markup
 from grader.classroom import Classroom
 from grader.model import Assignment, SourceNotebook
 
@@ -124,6 +124,15 @@ def test_feedback_and_report_are_where_the_command_says(
         assert page.stat().st_size > 10_000
     report = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert all(student.name in report for student in people)
+
+
+def test_each_misconception_is_told_its_hint(demo_run: tuple[Path, str]) -> None:
+    for variant in course.variants(LESSON):
+        if variant.is_right:
+            continue
+        student = f"wrong-{variant.exercise}-{variant.name}"
+        path = demo_run[0] / "feedback" / student / LESSON.unit / f"{LESSON.notebook}.html"
+        assert str(markup.markdown(variant.hint)) in path.read_text(encoding="utf-8"), student
 
 
 def test_a_folder_that_is_no_demo_class_is_left_alone(tmp_path: Path) -> None:
