@@ -225,13 +225,18 @@ def _known(lesson: Lesson) -> dict[str, Any]:
     known = [
         Misconception(one.exercise, one.name, one.hint, one.source, one.fails) for one in wrong
     ]
-    cells = source_notebook(lesson).cells
-    names = {cell.name for cell in lesson.of(Role.EXERCISE)}
+    source = source_notebook(lesson).cells
+    names = [cell.name for cell in lesson.of(Role.EXERCISE)]
     tests = {cell.name for cell in lesson.of(Role.TESTS)}
-    code = [cell for cell in cells if cell.cell_type == "code" and cell.id not in tests]
-    must = needed.mark(code, {cell.id for cell in code if cell.id not in names})
-    world = [(cell.id, without_markers(cell.source)) for n, cell in enumerate(code) if n in must]
-    return {"judged": lesson.judged, "misconceptions": tuple(known), "world": tuple(world)}
+    code = [cell for cell in source if cell.cell_type == "code" and cell.id not in tests]
+    worlds = []
+    for name in names:
+        must = needed.mark(code, {cell.id for cell in code if cell.id != name})
+        cells = [
+            (cell.id, without_markers(cell.source)) for n, cell in enumerate(code) if n in must
+        ]
+        worlds.append((name, tuple(cells)))
+    return {"judged": lesson.judged, "misconceptions": tuple(known), "worlds": tuple(worlds)}
 
 
 def _is_there(folder: Path) -> bool:

@@ -160,7 +160,7 @@ def _run(
                 _prelude(source),
                 place,
                 seed,
-                assignment.world,
+                dict(assignment.worlds),
                 _wrong(assignment, notebook),
             )
         notebook = engine.run(

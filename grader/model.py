@@ -108,7 +108,7 @@ class Assignment:
         gpu: the unit's header asks for one.
         lean: the course's own cells are run only where a mark can depend on them.
         misconceptions: known wrong solutions; their hints go into feedback.
-        world: (name, source) of the cells that answers stand on, with right answers in.
+        worlds: (exercise, ((name, source) of the cells that its answer stands on, itself right)).
         judged: test cells run in a kernel of their own, which the student's code never enters.
         parameters: papermill parameters, injected where a notebook has a ``parameters`` cell.
     """
@@ -122,7 +122,7 @@ class Assignment:
     lean: bool = False
     judged: bool = False
     misconceptions: tuple[Misconception, ...] = ()
-    world: tuple[tuple[str, str], ...] = ()
+    worlds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     parameters: tuple[tuple[str, str | int], ...] = ()
 
 

@@ -325,7 +325,7 @@ def test_a_known_mistake_explains_a_wrong_answer(
         tmp_path,
         f"import numpy as np\n{answer}",
         ("test mean-all", test),
-        world=WORLD,
+        worlds={"mean": WORLD},
         wrong={"mean-all": ("mean", WRONG)},
     )
     assert status(cell) == "error"
@@ -353,7 +353,7 @@ check.close(layer.backward(np.ones(3)), np.full(3, 3.0))
         tmp_path,
         wrong.replace("self.w = w", "self.w = float(w)"),
         ("test layer-all", test),
-        world=(("setup", "import numpy as np"), ("layer", right)),
+        worlds={"layer": (("setup", "import numpy as np"), ("layer", right))},
         wrong={"layer-all": ("layer", (("forgets_w", wrong), ("other", right)))},
     )
     assert cell.metadata.explained == ["forgets_w"]

@@ -772,6 +772,18 @@ class _Opened:
         return torch.nn.Parameter(plain, requires_grad=False) if tree["p"] else plain
 
 
+def crosses(value: Any) -> bool:
+    """Whether `value` crosses by value: all else crosses as a reference."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str) or kind in _PLAIN or kind in CONTAINERS:
+        return True
+    if _is_array(value) or _is_tensor(value) or _is_generator(value):
+        return True
+    if issubclass(kind, np.generic | np.dtype) or kind in [one for one, _ in _torch_plain()]:
+        return True
+    return library_name(value) is not None
+
+
 def _is_array(value: Any) -> bool:
     return type(value) is np.ndarray and value.dtype.kind in KINDS and value.dtype.names is None
 

@@ -4,22 +4,24 @@ Where a test has failed, it is run again against each known wrong solution of th
 against the right one. A misconception explains the student's answers if it gave the same ones,
 wherever the student's differ from the right ones, and there is such a place.
 
-All of it happens in the judge's kernel: what stands in for the student is a fork of it.
+All of it happens in the judge's kernel. The known solutions are the course's own code and need no
+walls: they are asked as a student's are, but in the same process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
-import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from grader.answer import Agent
+from grader.answer.wire import crosses
 from grader.judge.references import Judge, is_reference
 
 MAX_KEPT = 2_000_000  # bytes of one answer that are compared
@@ -129,8 +131,7 @@ def populated(world: list[tuple[str, str]]) -> dict[str, Any]:
         world: (name, source) of each cell.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    with nowhere, contextlib.redirect_stdout(nowhere):
+    with _silence():
         for name, text in world:
             with contextlib.suppress(Exception):
                 exec(compile(text, f"<{name}>", "exec"), namespace)
@@ -139,30 +140,96 @@ def populated(world: list[tuple[str, str]]) -> dict[str, Any]:
 
 def replay(world: dict[str, Any], source: str, run: Callable[[Judge], None]) -> list[Step]:
     """Return what a test is answered where `source` has run in `world`."""
-    near, far = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            near.close()
-            _stand_in(far, world, source)
-        os._exit(0)
-    far.close()
-    judge, trace = Judge(near), Trace()
+    namespace = dict(world)
+    judge, trace = Rehearsal(namespace), Trace()
     judge.listener = trace.listen
-    try:
-        with contextlib.suppress(BaseException):  # it fails: that is why it is here
-            run(judge)
-    finally:
-        near.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    # It fails: that is why it is here. And some never end.
+    with contextlib.suppress(BaseException), _silence(), _seconds(SECONDS):
+        exec(compile(source, "<misconception>", "exec"), namespace)
+        run(judge)
     return trace.steps
 
 
-def _stand_in(far: socket.socket, world: dict[str, Any], source: str) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(SECONDS)
-    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    exec(compile(source, "<misconception>", "exec"), world)
-    Agent(far, world).work()
+class Rehearsal(Judge):
+    """A judge whose other side is a namespace of this process: the course's own code."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        nowhere: Any = None
+        super().__init__(nowhere)
+        self._agent = Agent(nowhere, namespace)
+
+    def question(self, name: str, *operands: Any) -> Any:
+        """Ask without a way between."""
+        there = [self._there(operand) for operand in operands]
+        self.depth += 1
+        try:
+            answer = self._here(getattr(self._agent, f"_do_{name}")(*there))
+        except Exception as error:
+            failed = self.raised(self._agent.describe(error))
+            if self.listener is not None and self.depth == 1:
+                self.listener((name, *operands), failed)
+            raise failed from None
+        finally:
+            self.depth -= 1
+        if self.listener is not None and self.depth == 0:
+            self.listener((name, *operands), answer)
+        return answer
+
+    def _there(self, value: Any) -> Any:
+        if is_reference(value):
+            return self._agent.resolve(self.refer(value, lambda part: part), lambda part: part)
+        if type(value) is tuple:
+            return tuple(self._there(part) for part in value)
+        return value
+
+    def _here(self, value: Any) -> Any:
+        if type(value) is tuple:
+            return tuple(self._here(part) for part in value)
+        if crosses(value):
+            return value
+        return self.resolve(self._agent.refer(value, lambda part: part), lambda part: part)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _seconds(limit: float) -> Iterator[None]:
+    """Interrupt what takes longer."""
+
+    def late(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ---- random numbers -------------------------------------------------------------------------
+
+
+class Dice:
+    """The state of the random numbers of Python, NumPy and torch, to come back to."""
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()
+        self._torch = sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
+
+    def restore(self) -> None:
+        """Let them draw again what they drew since."""
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        if self._torch is not None:
+            sys.modules["torch"].set_rng_state(self._torch)

@@ -25,7 +25,7 @@ class JudgedCells:
         prelude: import statements of the lesson; what they bind is the judge's own.
         folder: the judge's kernel's own.
         seed: of the random numbers of both kernels.
-        world: (name, source) of the cells that answers stand on, with right answers in.
+        worlds: {exercise: (name, source) of the cells that its answer stands on, itself right}
         wrong: {test cell: (exercise, ((name, source) of each known wrong solution, ...))}
     """
 
@@ -33,7 +33,7 @@ class JudgedCells:
     prelude: tuple[str, ...]
     folder: Path
     seed: int = 0
-    world: tuple[tuple[str, str], ...] = ()
+    worlds: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     wrong: Mapping[str, tuple[str, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
 
 
@@ -91,7 +91,8 @@ class JudgeKernel:
         exercise, known = self.tests.wrong.get(cell, ("", ()))
         if not known:
             return None
-        arguments = f"{source!r}, {list(self.tests.world)!r}, {exercise!r}, {list(known)!r}"
+        world = list(self.tests.worlds.get(exercise, ()))
+        arguments = f"{source!r}, {world!r}, {exercise!r}, {list(known)!r}"
         expression = f"__trial__.current.explain({arguments})"
         options = {"silent": True, "store_history": False, "allow_stdin": False}
         return str(self.client.execute("", user_expressions={"explained": expression}, **options))

@@ -20,7 +20,7 @@ from typing import Any
 from grader import check
 from grader.answer.wire import Gone, WireError
 from grader.check import CheckFailed
-from grader.judge.explain import Trace, explain, populated
+from grader.judge.explain import Dice, Trace, explain, populated
 from grader.judge.references import AnswerError, Judge, is_reference
 from grader.names import used
 
@@ -74,10 +74,11 @@ class Trial:
         self.notes = self.judge.notes
         self.trace = Trace()
         self._prelude = prelude
+        self._before = Dice()  # of the test that ran last
         self._asked = self.judge  # by the test that runs
         self._lost = ""
         self._tree = ast.parse("")
-        self._world: dict[str, Any] | None = None
+        self._worlds: dict[str, dict[str, Any]] = {}  # by exercise
         self._explained: dict[str, set[str]] = {}
         # A module, so that dataclasses and pickles of a test's find where they are from.
         home = sys.modules["__test__"] = types.ModuleType("__test__")
@@ -99,6 +100,7 @@ class Trial:
             Failed: it did not pass.
         """
         hidden = hidden_lines(source)
+        self._before = Dice()
         self.trace = Trace()
         self.judge.listener = self.trace.listen
         try:
@@ -134,18 +136,21 @@ class Trial:
 
         def run(judge: Judge) -> None:
             names = dict(self._names)
+            self._before.restore()
             try:
                 self._run(judge, source)
             finally:
                 self._names.clear()
                 self._names.update(names)
 
-        if self._world is None:
-            self._world = populated(world)
+        if exercise not in self._worlds:
+            self._worlds[exercise] = populated(world)
         # What explained an earlier test of the exercise; where nothing did, anything may.
         likely = self._explained.get(exercise) or {name for name, _ in wrong}
         known = [(name, text) for name, text in wrong if name in likely]
-        found = explain(self.trace.steps, self._world, known, run)
+        after = Dice()
+        found = explain(self.trace.steps, self._worlds[exercise], known, run)
+        after.restore()
         self._explained[exercise] = set(found) or likely
         return found
 
