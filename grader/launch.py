@@ -128,6 +128,7 @@ def manager(
             "limits": asdict(limits),
             "show": [str(path) for path in shown(judge=judge)],
             "gpu": gpu,
+            "judge": judge,
             "seed": seed,
         }
     return made
@@ -165,7 +166,7 @@ def require_sandbox() -> None:
 def shown(*, judge: bool = False) -> list[Path]:
     """Return what a kernel in a room may read of ours: what lessons import, and their data."""
     here = Path(grader.__file__).parent
-    names = ["__init__.py", "check", "answer", *(["judge", "names.py"] if judge else [])]
+    names = ["__init__.py", "check", "answer", *(["judge"] if judge else [])]
     paths = [*(here / name for name in names), Path(data.__file__).parent]
     paths += [folder for folder in (data_folder(None), cache_folder(None)) if folder is not None]
     return [path.resolve() for path in paths if path.exists()]

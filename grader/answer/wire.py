@@ -35,6 +35,9 @@ MAX_DIGITS = 5000  # hexadecimal, of an int
 FRAME = struct.Struct("!4sQ")
 MAGIC = b"ask1"
 
+SMALL = 65536  # bytes
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 CONTAINERS = (list, dict, OrderedDict, set, bytearray, deque)
 KINDS = frozenset("biufcSUmM")  # of NumPy dtypes that hold no Python objects
 LIBRARIES = frozenset(
@@ -217,13 +220,16 @@ class Peer:
         if sum(header["buffers"]) > self.max_bytes:
             self.forget_all(parcel.new)
             raise WireError(f"more than {self.max_bytes / 1e6:g} MB at once")
-        text = json.dumps(header, separators=(",", ":")).encode("ascii")
+        text = _JSON.encode(header).encode("ascii")
         if len(text) > MAX_HEADER:
             self.forget_all(parcel.new)
             raise WireError("too many values at once")
         try:
-            self.connection.sendall(FRAME.pack(MAGIC, len(text)) + text)
-            for one in parcel.buffers:
+            small = sum(header["buffers"]) < SMALL
+            # One call of the system for most messages; nothing large is copied.
+            beside = b"".join(parcel.buffers) if small else b""
+            self.connection.sendall(FRAME.pack(MAGIC, len(text)) + text + beside)
+            for one in () if small else parcel.buffers:
                 self.connection.sendall(one)
         except OSError as error:
             raise Gone(str(error)) from error
@@ -238,7 +244,7 @@ class Peer:
         while len(self._inbox) < FRAME.size + length:
             self._read()
         try:
-            header = json.loads(bytes(self._inbox[FRAME.size : FRAME.size + length]))
+            header = json.loads(self._inbox[FRAME.size : FRAME.size + length].decode("ascii"))
             sizes = [_whole(size) for size in header["buffers"]]
             kind = str(header["kind"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -430,9 +436,9 @@ class _Parcel:
         key = self.peer.key_of(value)
         if key is not None:
             return {"t": "old", "k": key}
-        for test, encode in (*_PLAIN.items(), *_torch_plain()):
-            if kind is test:
-                return {"t": test.__name__, **encode(self, value)}
+        plain = _PLAIN.get(kind) or (_torch_plain() or _PLAIN).get(kind)
+        if plain is not None:
+            return {"t": kind.__name__, **plain(self, value)}
         if kind in CONTAINERS or _is_array(value) or _is_tensor(value) or _is_generator(value):
             return self._link(value)
         if issubclass(kind, np.generic) and value.dtype.kind in KINDS:
@@ -601,15 +607,17 @@ _PLAIN: dict[type, Callable[[_Parcel, Any], dict[str, Any]]] = {
 }
 
 
-def _torch_plain() -> list[tuple[type, Callable[[_Parcel, Any], dict[str, Any]]]]:
+_TORCH_PLAIN: dict[type, Callable[[_Parcel, Any], dict[str, Any]]] = {}
+
+
+def _torch_plain() -> dict[type, Callable[[_Parcel, Any], dict[str, Any]]]:
+    """The same for torch, once it has been imported."""
     torch = sys.modules.get("torch")
-    if torch is None:
-        return []
-    return [
-        (torch.Size, lambda _, value: {"v": list(value)}),
-        (torch.device, lambda _, value: {"v": str(value)}),
-        (torch.dtype, lambda _, value: {"v": str(value).removeprefix("torch.")}),
-    ]
+    if not _TORCH_PLAIN and torch is not None:
+        _TORCH_PLAIN[torch.Size] = lambda _, value: {"v": list(value)}
+        _TORCH_PLAIN[torch.device] = lambda _, value: {"v": str(value)}
+        _TORCH_PLAIN[torch.dtype] = lambda _, value: {"v": str(value).removeprefix("torch.")}
+    return _TORCH_PLAIN
 
 
 # ---- decoding -------------------------------------------------------------------------------
@@ -779,7 +787,7 @@ def crosses(value: Any) -> bool:
         return True
     if _is_array(value) or _is_tensor(value) or _is_generator(value):
         return True
-    if issubclass(kind, np.generic | np.dtype) or kind in [one for one, _ in _torch_plain()]:
+    if issubclass(kind, np.generic | np.dtype) or kind in _torch_plain():
         return True
     return library_name(value) is not None
 

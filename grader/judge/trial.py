@@ -9,9 +9,11 @@ library says of the values there.
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import random
 import socket
+import symtable
 import sys
 import types
 from collections.abc import Iterator
@@ -22,7 +24,6 @@ from grader.answer.wire import Gone, WireError
 from grader.check import CheckFailed
 from grader.judge.explain import Dice, Trace, explain, populated
 from grader.judge.references import AnswerError, Judge, is_reference
-from grader.names import used
 
 BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 MAX_MESSAGE = 4000  # characters
@@ -40,6 +41,9 @@ TELLING = (
     RecursionError,
     MemoryError,
 )
+
+
+_BUILTINS = frozenset(dir(builtins))
 
 
 class Failed(Exception):
@@ -157,7 +161,7 @@ class Trial:
     def _run(self, judge: Judge, source: str) -> Any:
         self._asked = judge
         self._tree = ast.parse(source, FILE)
-        wanted = sorted(name for name in used(source) if name not in self._names)
+        wanted = sorted(_free(source) - self._names.keys())
         answered = judge.question("names", tuple(wanted)) if wanted else ()
         found = {name: value for name, value in answered if name in wanted}
         del answered
@@ -194,6 +198,20 @@ class Trial:
                     text = ast.unparse(ast.fix_missing_locations(plain)) + "\n"
                     return self._asked.question("define", node.name, text, "\n".join(self._prelude))
         raise TypeError(f"{function.__name__}: @remote is for functions of a test cell")
+
+
+def _free(source: str) -> set[str]:
+    """Return the global names that `source` reads, anywhere, and binds nowhere at its top level."""
+    top = symtable.symtable(source, FILE, "exec")
+    names: set[str] = set()
+    tables = [top]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        found = (symbol for symbol in table.get_symbols() if symbol.is_referenced())
+        names |= {symbol.get_name() for symbol in found if table is top or symbol.is_global()}
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    return names - bound - _BUILTINS
 
 
 def _is_remote(decorator: ast.expr) -> bool:

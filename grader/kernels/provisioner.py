@@ -40,6 +40,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         limits: fields of `grader.model.Limits` that are not the default's, by name.
         show: paths that the kernel may read, besides its environment and its folder.
         gpu: give it the machine's NVIDIA devices.
+        judge: it is a judge's and not a student's: what the grader has imported stays.
         lend: a descriptor of this process that the kernel is to have too; -1 for none.
         seed: of Python's, NumPy's and torch's random numbers; None for a new one.
         control_groups: use them where they can be made.
@@ -48,6 +49,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
     limits = Dict().tag(config=True)
     show = List().tag(config=True)
     gpu = Bool(False).tag(config=True)
+    judge = Bool(False).tag(config=True)
     lend = Integer(-1).tag(config=True)
     seed = Integer(None, allow_none=True).tag(config=True)
     control_groups = Bool(True).tag(config=True)
@@ -101,6 +103,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             "limits": asdict(Limits()) | self.limits,
             "show": self.show,
             "gpu": self.gpu,
+            "judge": self.judge,
             "seed": self.seed,
             "control_groups": self.control_groups,
         }

@@ -54,6 +54,7 @@ PRELOAD = (
     "sklearn.datasets",
     "ipywidgets",
     "PIL.Image",
+    "grader.judge.trial",  # which a judge's kernel alone keeps
 )
 SETTINGS = {
     # Nobody reads the history, and it is a database and a thread.
@@ -172,8 +173,9 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         room.settle(request["limits"])
         _reseed(request["seed"])
         importlib.invalidate_caches()
-        for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
-            del sys.modules[name]
+        if not request["judge"]:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
+                del sys.modules[name]
         connection = request["connection"]
         sys.path.append("")  # the kernel's own folder, last: nothing there shadows a module
         app = WarmKernelApp.instance()
