@@ -120,6 +120,8 @@ def validate(
         report.problems += _leaks(course, lesson, Path(folder) / "release")
     cases = list(_known_cases(lesson, assignment, report))
     equivalents = Equivalents(lesson)
+    spoilers = Spoilers()
+    cases += _spoiling_cases(lesson, assignment, report, spoilers)
     if with_mutants:
         cases += _mutant_cases(lesson, assignment, report, equivalents)
     tasks = [(case.assignment, case.submission, case.seed) for case in cases]
@@ -127,6 +129,7 @@ def validate(
         cases[place].judge(graded)
         on_graded(graded)
     report.gradings = len(cases)
+    report.problems += spoilers.unnoticed()
     if with_mutants:
         report.problems += equivalents.stale()
     return report
@@ -251,6 +254,69 @@ def _hidden(report: Report, variant: Variant) -> Callable[[Graded], None]:
             report.exercises[variant.exercise].hidden += 1
         else:
             report.problems.append(f"{what} passes the hidden tests")
+
+    return judge
+
+
+# ---- who spoils the arguments ---------------------------------------------------------------
+
+SPOILS = """
+import numpy
+{source}
+def {name}(*args, _right={name}, **named):
+    for one in (*args, *named.values()):
+        if isinstance(one, numpy.ndarray):
+            {does}
+    return _right(*args, **named)
+"""
+
+
+class Spoilers:
+    """A function may write zeros into its arguments, and be right about what is left of them.
+
+    A test that computes what it expects after the call believes it. Whether a test hands over
+    arrays at all tells a function that refuses them.
+    """
+
+    def __init__(self) -> None:
+        self._passed: dict[str, set[str]] = {}
+
+    def passes(self, exercise: str, does: str) -> None:
+        """Remember that a function that `does` this passed all tests of `exercise`."""
+        self._passed.setdefault(exercise, set()).add(does)
+
+    def unnoticed(self) -> list[str]:
+        """Return a line for each exercise whose tests do not notice."""
+        return [
+            f"{exercise}: no test notices a function that writes zeros into its arguments"
+            for exercise, passed in self._passed.items()
+            if passed == {"one[...] = 0"}
+        ]
+
+
+def _spoiling_cases(
+    lesson: Lesson, assignment: Assignment, report: Report, spoilers: Spoilers
+) -> Iterator[Case]:
+    reference = exports(lesson)
+    for exercise, source in reference.items():
+        if f"def {exercise}(" not in source:
+            continue  # a class
+        own = _only(replace(assignment, misconceptions=()), exercise)
+        for does in ("one[...] = 0", "raise TypeError"):
+            spoiled = SPOILS.format(source=source, name=exercise, does=does)
+            content = demo.notebook(lesson, own, reference | {exercise: spoiled})
+            submission = Submission("spoils", lesson.unit, ((lesson.notebook, content),))
+            yield Case(own, submission, 0, _spoils(report, spoilers, exercise, does))
+
+
+def _spoils(
+    report: Report, spoilers: Spoilers, exercise: str, does: str
+) -> Callable[[Graded], None]:
+    def judge(graded: Graded) -> None:
+        if _odd(report, f"{exercise}: who spoils its arguments", graded):
+            return
+        if all(cell.verdict is Verdict.PASSED for cell in _tests(graded)):
+            spoilers.passes(exercise, does)
 
     return judge
 

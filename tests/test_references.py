@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import socket
 import warnings
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grader import check
 from grader.answer import Agent
@@ -557,6 +560,27 @@ def test_a_reference_equals_nothing_by_its_own_word() -> None:
                 check.equal(liar, 1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ("(x for x in [1])", "an object of type generator"),
+        ("type('Foo', (), {})()", "an object of type Foo"),
+        ("np.array([1, None])", "an object of type ndarray with dtype object"),
+        ("np.ma.array([1])", "an object of type MaskedArray with dtype int64"),
+        ("torch.nn.Linear(1, 1)", "an object of type Linear"),
+        ("lambda x: x", "a function"),
+        ("None", "None"),
+        ("'text'", "an object of type str"),
+        ("[1, 2]", "a list"),
+    ],
+)
+def test_a_check_names_what_came_in_the_place_of_an_array(answer: str, named: str) -> None:
+    with student(f"def f(): return {answer}") as (_, ask):
+        for look in (check.close, check.equal):
+            with pytest.raises(check.CheckFailed, match=f"returned {named}, expected"):
+                look(ask("f")(), np.ones(2))
+
+
 def test_a_reference_has_the_type_that_it_has() -> None:
     with student(LIARS) as (_, ask):
         liar, number, array, _text, _odd = ask("all_liars")()
@@ -672,6 +696,16 @@ def lie():
         assert ask("lie")() == 7
 
 
+def test_a_tensor_of_another_device_says_where_it_was() -> None:
+    tensor = (
+        '{"t":"new","k":901,"is":"tensor","d":"float64","s":[1],"st":[1],"m":903,"o":0,'
+        '"p":false,"dev":"cuda:1","v":[false,null]}'
+    )
+    with student(says(body(tensor, "[[903,0]]", "[8]"), EIGHT)) as (_, ask):
+        found = ask("lie")()
+        assert (found.tolist(), str(found.device), found.came_from) == ([0.0], "cpu", "cuda:1")
+
+
 def test_a_change_of_what_was_never_handed_over_is_refused() -> None:
     change = body("null").replace('"changes":[]', '"changes":[[2,{"t":"tuple","v":[]}]]')
     with student(says(change)) as (_, ask), pytest.raises(WireError):
@@ -681,3 +715,104 @@ def test_a_change_of_what_was_never_handed_over_is_refused() -> None:
 def test_who_has_gone_is_gone() -> None:
     with student("import os\ndef leave(): os._exit(0)") as (_, ask), pytest.raises(Gone):
         ask("leave")()
+
+
+TREES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["<f8", "|O", "float64", "builtins:eval", "numpy:ndarray", "ndarray"]),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["t", "v", "k", "is", "d", "s", "st", "m", "o", "w", "p", "dev", "i"]),
+            inner,
+            max_size=8,
+        )
+        | st.builds(
+            lambda kind, more: {"t": kind, **more},
+            st.sampled_from(
+                [
+                    "old",
+                    "new",
+                    "tuple",
+                    "frozenset",
+                    "int",
+                    "bytes",
+                    "complex",
+                    "slice",
+                    "range",
+                    "Size",
+                    "scalar",
+                    "dtype",
+                    "device",
+                    "name",
+                    "ref",
+                    "yours",
+                    "function",
+                    "record",
+                    "ellipsis",
+                ]
+            ),
+            st.dictionaries(
+                st.sampled_from(
+                    [
+                        "v",
+                        "k",
+                        "is",
+                        "d",
+                        "s",
+                        "st",
+                        "m",
+                        "o",
+                        "w",
+                        "p",
+                        "i",
+                        "b",
+                        "call",
+                        "own",
+                        "types",
+                    ]
+                ),
+                inner,
+            ),
+        )
+    ),
+    max_leaves=12,
+)
+HEADERS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["answer", "raised", "ask", "end"]) | TREES,
+        "body": TREES,
+        "changes": st.just([]) | TREES,
+        "drop": st.just([]) | st.lists(st.integers(0, 9)) | TREES,
+        "memories": st.just([]) | st.just([[1, 0]]) | TREES,
+        "buffers": st.just([]) | st.just([8]) | st.just([4, 4]) | TREES,
+    }
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(header=HEADERS, tail=st.binary(max_size=8))
+def test_whatever_comes_is_read_or_refused(header: dict[str, Any], tail: bytes) -> None:
+    near, far = socket.socketpair()
+    judge = Judge(near)
+    text = json.dumps(header).encode()
+    with near, far:
+        far.sendall(FRAME.pack(MAGIC, len(text)) + text + tail)
+        far.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(WireError):
+            judge.receive()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_whatever_bytes_come_are_refused(data: bytes) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(data)
+        far.shutdown(socket.SHUT_WR)
+        with pytest.raises(WireError):
+            Judge(near).receive()

@@ -97,6 +97,16 @@ def test_a_release_that_is_paid_and_a_hint_that_is_not_given_are_found(tmp_path:
     assert "the misconception subtracts is not given its hint" in problems
 
 
+def test_a_test_that_believes_what_is_left_of_its_arguments_is_found(tmp_path: Path) -> None:
+    visible = "check.close(add(np.array([1.0, 2.0]), np.array([0.5, 0.5])), np.array([1.5, 2.5]), "
+    hidden = "    check.close(\n        add(a, b), np.array("
+    late = "    got = add(a, b)\n    check.close(\n        got, np.array("
+    report = look(tmp_path, (ADDING, visible, "dict("), (ADDING, hidden, late))
+    assert report.problems == [
+        "add: no test notices a function that writes zeros into its arguments"
+    ]
+
+
 def test_a_change_that_is_no_mistake_needs_a_reason_on_record(tmp_path: Path) -> None:
     weaker = (
         ADDING,

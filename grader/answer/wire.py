@@ -7,7 +7,8 @@ What crosses **by value**: None, bool, int, float, complex, str, bytes, tuple, s
 scalars and dtypes, torch dtypes, devices and sizes; list, dict, set, bytearray, arrays, tensors and
 random generators. These last are linked while both sides hold them: the same object
 arrives as the same object, views keep sharing memory, and what one side changed in place is
-brought to the other with the next message. Everything else crosses as a **reference**, which each
+brought to the other with the next message. A tensor of a GPU arrives on the CPU, and `came_from`
+names the device. Everything else crosses as a **reference**, which each
 side makes in its own way (`Peer.refer`, `Peer.resolve`).
 
 A message is a header in JSON, with raw bytes behind it; there is nothing in it that could be code.
@@ -261,14 +262,9 @@ class Peer:
         del self._inbox[:total]
         try:
             return kind, self._take(header, buffers)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            IndexError,
-            RecursionError,
-            OverflowError,
-        ) as error:
+        except WireError:
+            raise
+        except Exception as error:  # whatever Python, NumPy or torch had against it
             raise WireError(f"a message that cannot be read: {error}") from error
 
     def _read(self, wanted: int = 65536) -> None:
@@ -431,7 +427,7 @@ class _Parcel:
 
     def _tagged(self, value: Any, kind: type) -> dict[str, Any]:
         # Of an object of a class that nobody knows, only its type may be asked.
-        if kind in self.peer.stand_ins:
+        if issubclass(kind, self.peer.stand_ins):
             return self.peer.refer(value, self.encode)
         key = self.peer.key_of(value)
         if key is not None:
@@ -777,7 +773,10 @@ class _Opened:
             plain = torch.empty(0, dtype=dtype).set_(
                 raw.untyped_storage(), offset // size, shape, strides
             )
-        return torch.nn.Parameter(plain, requires_grad=False) if tree["p"] else plain
+        made = torch.nn.Parameter(plain, requires_grad=False) if tree["p"] else plain
+        if tree["dev"] != "cpu":
+            made.came_from = str(tree["dev"])[:50]  # here it is on the CPU
+        return made
 
 
 def crosses(value: Any) -> bool:

@@ -13,6 +13,7 @@ import dataclasses
 import socket
 import weakref
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class Judge(Peer):
                 "type": _known([str(name) for name in tag["types"][:50]]),
                 "count": 0,
             }
-            found = (CallableReference if tag["call"] is True else Reference)(self, about)
+            found = _class(str(tag["kind"])[:200], tag["call"] is True)(self, about)
             weakref.finalize(found, self._release, about).atexit = False
             self._references[key] = found
         _about(found)["count"] += 1
@@ -275,6 +276,14 @@ class CallableReference(Reference):
         return _judge(self).question("call", self, args, tuple(kwargs.items()))
 
 
+@lru_cache(maxsize=500)
+def _class(name: str, is_callable: bool) -> type[Reference]:
+    """Return a class of references by the name of the student's type: messages name it."""
+    base = CallableReference if is_callable else Reference
+    made: type[Reference] = type(name.replace("\0", ""), (base,), {"__slots__": ()})
+    return made
+
+
 def _operators() -> None:
     def binary(name: str) -> Callable[[Any, Any], Any]:
         return lambda self, other: _judge(self).question("operator", name, self, other)
@@ -296,7 +305,7 @@ def _operators() -> None:
 
 
 _operators()
-Judge.stand_ins = (Reference, CallableReference)
+Judge.stand_ins = (Reference,)
 
 
 def _about(reference: Any) -> dict[str, Any]:
