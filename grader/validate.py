@@ -448,8 +448,9 @@ def _only_hidden(assignment: Assignment) -> Assignment:
 
 
 def _unknown_names(lesson: Lesson) -> list[str]:
-    """Names that a test uses and nothing defines."""
+    """Names that a test uses and nothing defines, or that are not for tests to use."""
     known: set[str] = set()
+    shown: set[str] = set()  # bound by a cell of the lesson that is no answer
     problems = []
     for cell in lesson.cells:
         if cell.markdown:
@@ -458,7 +459,14 @@ def _unknown_names(lesson: Lesson) -> list[str]:
             if cell.role is Role.TESTS:
                 missing = names.used(cell.source) - known - names.bound(cell.source)
                 problems += [f"{cell.name} uses {name}, which nothing defines" for name in missing]
-            known |= names.bound(cell.source) | set(names.imports(cell.source))
+                problems += [
+                    f"{cell.name} uses {name} of the lesson, which a student may change"
+                    for name in names.used(cell.source) & shown
+                ]
+            imported = set(names.imports(cell.source))
+            known |= names.bound(cell.source) | imported
+            if cell.role in (Role.CODE, Role.LOCKED):
+                shown |= names.bound(cell.source) - imported
         except SyntaxError:
             continue  # a magic
     return problems

@@ -72,7 +72,11 @@ def test_tests_that_test_too_little_are_found(tmp_path: Path) -> None:
 def test_tests_that_ask_too_much_are_found(tmp_path: Path) -> None:
     report = look(
         tmp_path,
-        (ADDING, 'assert add(2, 3) == 5, "', 'import random\nassert random.random() < 0.5, "'),
+        (
+            ADDING,
+            'assert add(2, 3) == 5, "',
+            'import random\nassert profile and random.random() < 0.5, "',
+        ),
         (ADDING, "rng = np.random.default_rng(101)", "rng = nowhere.default_rng(101)"),
         (WRONG, "return b + a", "return b + a + 1"),
     )
@@ -81,6 +85,7 @@ def test_tests_that_ask_too_much_are_found(tmp_path: Path) -> None:
     assert "the solution (seed 0) fails add-tests" in problems
     assert "the solution (seed 1) fails add-tests" not in problems
     assert "uses nowhere, which nothing defines" in problems
+    assert "add-tests uses profile of the lesson, which a student may change" in problems
     assert "the alternative backwards fails add-arrays" in problems
 
 

@@ -262,8 +262,8 @@ class Agent(Peer):
         except BaseException:
             message = ""
         types = tuple(name for one in type(error).__mro__ if (name := library_name(one)))
-        text = _clean(told(error)[-MAX_TRACEBACK:])
-        return (types, type(error).__name__[:200], _clean(message[:MAX_MESSAGE]), text)
+        text = readable(told(error)[-MAX_TRACEBACK:])
+        return (types, type(error).__name__[:200], readable(message[:MAX_MESSAGE]), text)
 
 
 class _Steps:
@@ -279,7 +279,7 @@ class _Steps:
             return ()
 
 
-def _clean(text: str) -> str:
+def readable(text: str) -> str:
     """Return `text` as it can be stored anywhere: without half characters."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.answer import MAX_BYTES, OPERATORS
+from grader.answer import MAX_BYTES, MAX_MESSAGE, MAX_TRACEBACK, OPERATORS, readable
 from grader.answer.wire import Peer, WireError, lookup
 
 # Attributes with two underscores that mean the object; all others belong to Python's machinery,
@@ -154,7 +154,8 @@ class Judge(Peer):
                 if isinstance(found, type) and issubclass(found, Exception):
                     base = found
                     break
-        return answer_error(base, str(name)[:200], str(message), str(text))
+        name, message, text = (readable(str(part)) for part in (name, message, text))
+        return answer_error(base, name[:200], message[:MAX_MESSAGE], text[:MAX_TRACEBACK])
 
 
 # ---- exceptions -----------------------------------------------------------------------------
