@@ -227,10 +227,10 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
 
     async def _free(self, served: asyncio.Future[Any]) -> None:
         """See to it that the student's kernel can run the next cell, or end it."""
-        for interrupts in (False, True):
+        for interrupts, patience in ((False, 3 * GRACE), (True, GRACE)):
             if interrupts:
                 await self.km.interrupt_kernel()
-            end = time.monotonic() + GRACE
+            end = time.monotonic() + patience
             while time.monotonic() < end and await self.km.is_alive():
                 await asyncio.wait({served}, timeout=WATCH)
                 if served.done():

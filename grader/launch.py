@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from dataclasses import asdict
 from functools import cache
@@ -27,6 +28,7 @@ import grader
 from data.local import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
 from grader.errors import SandboxError
 from grader.kernels import doctor
+from grader.kernels.warm import short_folder
 from grader.model import Limits
 
 MAX_MESSAGE = 32_000_000  # bytes: a larger message is not even received
@@ -73,6 +75,23 @@ class JudgedManager(AsyncKernelManager):  # type: ignore[misc]  # jupyter_client
 
     client_factory = Type(JudgedKernelClient)
     warm: dict[str, Any] | None = None
+    sockets: Path | None = None
+
+    def use_files(self) -> None:
+        """Talk to a cold kernel through files of its own.
+
+        A port of a machine's that one kernel has left is the next one's, and whoever still
+        tries to reach the first one then talks to the second.
+        """
+        self.sockets = short_folder()
+        self.transport, self.ip = "ipc", str(self.sockets / "k")
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart)
+        if self.sockets is not None and not restart:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
+    cleanup_resources = _async_cleanup_resources
 
     @property
     def kernel_spec(self) -> KernelSpec | None:
@@ -131,6 +150,8 @@ def manager(
             "judge": judge,
             "seed": seed,
         }
+    elif os.name == "posix":
+        made.use_files()
     return made
 
 

@@ -328,7 +328,7 @@ def test_a_known_mistake_explains_a_wrong_answer(
         worlds={"mean": WORLD},
         wrong={"mean-all": ("mean", WRONG)},
     )
-    assert status(cell) == "error"
+    assert status(cell) == "error", error(cell)
     assert cell.metadata.explained == explained
 
 
