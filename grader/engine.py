@@ -201,16 +201,16 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         """Wait for the judge's reply; return the limit that was met, or None."""
         end = time.monotonic() + seconds
         limit: Proof | None = None
-        steps = iter((self.km.interrupt_kernel, self._end_kernel, judge.manager.interrupt_kernel))
+        steps = iter((self._interrupt, self._end_kernel, judge.manager.interrupt_kernel))
         while not reply.done():
             await asyncio.wait({reply}, timeout=WATCH)
             now = time.monotonic()
             if reply.done() or not await judge.manager.is_alive():
                 break
-            if not self._dead and not await self.km.is_alive():
-                self._dead = True  # the judge will notice by itself
+            # The judge notices by itself when the student's kernel has died.
+            self._dead = self._dead or not await self.km.is_alive()
             refuses = served.done() and served.result().get("status") != "ok"
-            if limit is None and (refuses or self._dead):
+            if limit is None and refuses:
                 limit, end = Proof.SILENT, now  # the judge would wait for nobody
             if limit is None:
                 limit = self._limit(now > end)
@@ -229,13 +229,17 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         """See to it that the student's kernel can run the next cell, or end it."""
         for interrupts, patience in ((False, 3 * GRACE), (True, GRACE)):
             if interrupts:
-                await self.km.interrupt_kernel()
+                await self._interrupt()
             end = time.monotonic() + patience
             while time.monotonic() < end and await self.km.is_alive():
                 await asyncio.wait({served}, timeout=WATCH)
                 if served.done():
                     return
         await self._end_kernel()
+
+    async def _interrupt(self) -> None:
+        if not self._dead and await self.km.is_alive():
+            await self.km.interrupt_kernel()
 
     async def _end_kernel(self) -> None:
         self._dead = True

@@ -21,7 +21,7 @@ from nbgrader.utils import is_grade, is_solution, is_task
 
 from grader import markup
 from grader.clean import grade_id
-from grader.lesson import BEGIN_HIDDEN, END_HIDDEN
+from grader.judge.trial import hidden_lines
 from grader.model import RECORD, Assignment, CellResult, Graded, Verdict
 from grader.page import Work, render
 from grader.wording import NO_RESPONSE, Marks
@@ -156,15 +156,8 @@ def _visible(notebook: NotebookNode, folder: Path, unit: str, name: str) -> dict
 
 
 def _without_hidden(source: str) -> str:
-    kept, inside = [], False
-    for line in source.splitlines():
-        if BEGIN_HIDDEN in line:
-            inside = True
-        elif END_HIDDEN in line:
-            inside = False
-        elif not inside:
-            kept.append(line)
-    return "\n".join(kept)
+    hidden = hidden_lines(source)
+    return "\n".join(line for n, line in enumerate(source.splitlines(), 1) if n not in hidden)
 
 
 def _files(folder: Path) -> list[tuple[str, bytes]]:

@@ -249,8 +249,9 @@ def _with_hints(assignment: Assignment, cells: tuple[CellResult, ...]) -> tuple[
 
 def _evidence(notebook: NotebookNode, own: set[str]) -> Iterator[str]:
     """What the student's cells do that no exercise asks for."""
+    others = own | _tests(notebook)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and cell.id not in own and cell.id not in _tests(notebook):
+        if cell.cell_type == "code" and cell.id not in others:
             name = cell.metadata.get("nbgrader", {}).get("grade_id", "a cell of the student's own")
             yield from (f"{name}, {line}" for line in evidence.found(cell.source))
 

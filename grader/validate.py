@@ -171,6 +171,10 @@ def _tests(graded: Graded) -> list[CellResult]:
     return [cell for cell in graded.cells if cell.verdict is not Verdict.MANUAL]
 
 
+def _failed(graded: Graded) -> list[CellResult]:
+    return [cell for cell in _tests(graded) if cell.verdict is not Verdict.PASSED]
+
+
 def _odd(report: Report, what: str, graded: Graded) -> bool:
     """Whether `graded` is no verdict at all; it is then a problem."""
     broken = [cell for cell in graded.cells if cell.verdict is Verdict.BROKEN]
@@ -185,10 +189,9 @@ def _full(report: Report, seed: int) -> Callable[[Graded], None]:
         which = f"seed {seed}"
         if _odd(report, f"the solution ({which})", graded):
             return
-        for cell in _tests(graded):
-            if cell.verdict is not Verdict.PASSED:
-                line = f"the solution ({which}) fails {cell.grade_id}: {cell.message[:300]}"
-                report.problems.append(line)
+        for cell in _failed(graded):
+            line = f"the solution ({which}) fails {cell.grade_id}: {cell.message[:300]}"
+            report.problems.append(line)
         if seed == SEEDS[0]:
             report.seconds = graded.seconds
             if report.seconds > QUICK_SECONDS:
@@ -213,7 +216,7 @@ def _accepted(report: Report, variant: Variant) -> Callable[[Graded], None]:
         what = f"{variant.exercise}: the alternative {variant.name}"
         if _odd(report, what, graded):
             return
-        failed = [cell for cell in _tests(graded) if cell.verdict is not Verdict.PASSED]
+        failed = _failed(graded)
         report.exercises[variant.exercise].accepted += not failed
         report.problems += [f"{what} fails {one.grade_id}: {one.message[:300]}" for one in failed]
 
@@ -225,7 +228,7 @@ def _caught(report: Report, variant: Variant) -> Callable[[Graded], None]:
         what = f"{variant.exercise}: the misconception {variant.name}"
         if _odd(report, what, graded):
             return
-        failed = [cell for cell in _tests(graded) if cell.verdict is not Verdict.PASSED]
+        failed = _failed(graded)
         names = {cell.grade_id for cell in failed}
         if names == set(variant.fails):
             report.exercises[variant.exercise].caught += 1
@@ -250,7 +253,7 @@ def _hidden(report: Report, variant: Variant) -> Callable[[Graded], None]:
         what = f"{variant.exercise}: the misconception {variant.name}"
         if _odd(report, f"{what}, hidden tests alone,", graded):
             return
-        if any(cell.verdict is not Verdict.PASSED for cell in _tests(graded)):
+        if _failed(graded):
             report.exercises[variant.exercise].hidden += 1
         else:
             report.problems.append(f"{what} passes the hidden tests")
@@ -315,7 +318,7 @@ def _spoils(
     def judge(graded: Graded) -> None:
         if _odd(report, f"{exercise}: who spoils its arguments", graded):
             return
-        if all(cell.verdict is Verdict.PASSED for cell in _tests(graded)):
+        if not _failed(graded):
             spoilers.passes(exercise, does)
 
     return judge
@@ -388,7 +391,7 @@ def _killed(
         mine = report.exercises[exercise]
         if _odd(report, f"{exercise}: the mutant {mutant.change}", graded):
             return
-        if any(cell.verdict is not Verdict.PASSED for cell in _tests(graded)):
+        if _failed(graded):
             mine.killed += 1
         elif equivalents.excuses(exercise, mutant):
             mine.equivalent += 1

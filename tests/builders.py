@@ -11,13 +11,18 @@ from typing import Any
 
 import nbformat
 import psutil
+import pytest
 from nbformat import NotebookNode
 
 from grader import engine
 from grader.classroom import Classroom
+from grader.kernels import doctor
 from grader.model import Assignment, Limits, SourceNotebook, Submission
 
 CASES = Path(__file__).parent / "cases"
+isolates = pytest.mark.skipif(
+    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
+)
 COURSE = CASES / "course"
 REPOSITORY = Path(__file__).parents[1]
 

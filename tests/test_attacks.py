@@ -23,12 +23,11 @@ from typing import Any
 
 import jupytext
 import pytest
-from builders import printed, strangers, wait_until_gone
+from builders import isolates, printed, strangers, wait_until_gone
 from nbformat import NotebookNode
 
 from grader import engine
 from grader.judge.kernel import JudgedCells
-from grader.kernels import doctor
 from grader.model import Limits
 
 ATTACKS = Path(__file__).parent / "attacks"
@@ -45,9 +44,7 @@ LIMITS = Limits(
     pictures=5,
 )
 
-pytestmark = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
+pytestmark = isolates
 
 
 @dataclass(frozen=True)

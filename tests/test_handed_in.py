@@ -41,6 +41,7 @@ from builders import (
     cell,
     hand_in,
     homework,
+    isolates,
     printed,
     submission,
 )
@@ -55,7 +56,6 @@ from grader.clean import clean
 from grader.course import Course
 from grader.errors import UsageError
 from grader.grade import grade
-from grader.kernels import doctor
 from grader.model import Assignment, Graded, Status, Submission, Verdict
 from grader.report import write_report
 
@@ -66,9 +66,7 @@ EVIL = "https://evil.example"
 
 Cells = list[dict[str, Any]]
 
-pytestmark = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
+pytestmark = isolates
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,17 @@ from typing import Any
 
 import nbformat
 import pytest
-from builders import printed, strangers, wait_until_gone
+from builders import isolates, printed, strangers, wait_until_gone
 from nbformat import NotebookNode
 
 from grader import engine
 from grader.judge.kernel import JudgedCells
-from grader.kernels import doctor
 from grader.model import Limits
 
 QUICK = Limits(cell_seconds=5, submission_seconds=60, output_bytes=100_000)
 PRELUDE = ("import numpy as np", "import pytest", "from grader import check")
 SECRET = "424242"
 
-isolates = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
 pytestmark = isolates
 
 
@@ -200,6 +196,13 @@ def forever():
 """
 
 
+MANY = """
+import subprocess, sys, time
+def f():
+    kept = [subprocess.Popen(["sleep", "60"]) for _ in range(40)]
+    time.sleep(60)
+"""
+
 CLOSES = """
 import os
 for fd in range(3, 200):
@@ -217,19 +220,22 @@ f = 1
         ("def f():\n    x = bytearray(900_000_000)\n    x[::4096] = b'x' * len(x[::4096])",
          ("memory limit",)),
         (STUBBORN + "f = forever", ("time limit",)),
+        (MANY, ("process limit",)),
         ("def f():\n    while True: print('x' * 1000)", ("output limit",)),
         ("import sys\nsys.modules['grader.answer'] = None\nf = 1", ("no reply",)),
         ("import builtins\nbuiltins.__import__ = None\nf = 1", ("no reply", "not run")),
         (CLOSES,
          ("no reply", "kernel died", "time limit", "not run")),
     ],
-    ids=["exits", "kills", "memory", "stubborn", "output", "module", "import", "descriptors"],
+    ids=[
+        "exits", "kills", "memory", "stubborn", "many", "output", "module", "import", "descriptors"
+    ],
 )  # fmt: skip
 def test_a_dead_or_silent_kernel_ends_the_question(
     tmp_path: Path, source: str, wanted: tuple[str, ...]
 ) -> None:
     before = strangers()
-    limits = replace(QUICK, cell_seconds=2, memory_bytes=400_000_000)
+    limits = replace(QUICK, cell_seconds=2, memory_bytes=400_000_000, processes=30)
     _, test, after = judged(
         tmp_path, source, ("test", "f()"), ("test", "assert f() == 3"), limits=limits
     )

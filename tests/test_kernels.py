@@ -28,6 +28,7 @@ from builders import (
     cell,
     content,
     hand_in,
+    isolates,
     notebook,
     printed,
     run,
@@ -47,10 +48,6 @@ from grader.kernels.warm import Warm, WarmError
 from grader.model import Assignment, Limits
 
 HERE = Path(__file__).parent
-
-isolates = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
 
 
 def zygotes() -> list[psutil.Process]:

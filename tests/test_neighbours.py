@@ -14,7 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import SOLVED, answered, cell, hand_in, notebook, printed, source, submission
+from builders import (
+    SOLVED,
+    answered,
+    cell,
+    hand_in,
+    isolates,
+    notebook,
+    printed,
+    source,
+    submission,
+)
 from builders import assignment as unit_of
 from nbformat import NotebookNode
 
@@ -23,7 +33,7 @@ from grader.batch import grade_class
 from grader.classroom import Classroom
 from grader.course import Course
 from grader.grade import grade
-from grader.kernels import doctor, warm
+from grader.kernels import warm
 from grader.model import Graded, Limits, Status
 
 UNIT = "01-adding"
@@ -37,9 +47,7 @@ LIMITS = Limits(
     processes=64,
 )
 
-pytestmark = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
+pytestmark = isolates
 
 HONEST = {
     "ada": SOLVED,

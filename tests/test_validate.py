@@ -6,20 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from builders import COURSE
+from builders import COURSE, isolates
 
 from grader.course import load_course
 from grader.errors import LessonError
-from grader.kernels import doctor
 from grader.validate import EQUIVALENTS, Report, validate
 
 ADDING = "01-adding/adding.py"
 WRONG = "01-adding/misconceptions.py"
 NOTHING = "(lambda *args, **named: None)"
 
-pytestmark = pytest.mark.skipif(
-    doctor.obstacle() is not None, reason="this machine cannot isolate: see grader doctor"
-)
+pytestmark = isolates
 
 
 def look(

@@ -232,10 +232,10 @@ def hidden_lines(source: str) -> set[int]:
     """Return the numbers of the lines that students do not see, from 1 on."""
     found, inside = set(), False
     for number, line in enumerate(source.splitlines(), 1):
-        inside = inside or line.strip() == BEGIN
+        inside = inside or BEGIN in line
         if inside:
             found.add(number)
-        inside = inside and line.strip() != END
+        inside = inside and END not in line
     return found
 
 
