@@ -207,6 +207,9 @@ def validate(
     mutants: Annotated[
         bool, typer.Option(help="Also change each solution by machine, and look what fails.")
     ] = True,
+    exercise: Annotated[
+        list[str] | None, typer.Option(help="Only this exercise; may be given again.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
     solutions: Solutions = Path("solutions"),
@@ -225,6 +228,7 @@ def validate(
             report = validation.validate(
                 course,
                 lesson,
+                exercises=exercise or (),
                 with_mutants=mutants,
                 workers=workers,
                 sandbox=not no_sandbox,

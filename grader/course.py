@@ -155,10 +155,10 @@ def previously(lessons: list[Lesson]) -> str:
     """Return the text of the module ``previously`` for a unit that follows `lessons`.
 
     An exercise that a later unit teaches anew (conv2d, once by loops and once as one matrix
-    product) is exported in its latest form.
+    product) is exported in its latest form, and so is what a cell marked ``given`` defines.
 
     Raises:
-        LessonError: two exercises define one helper, and one module can hold only one of them.
+        LessonError: two cells define one helper, and one module can hold only one of them.
     """
     code: dict[str, str] = {}
     statements: dict[str, str] = {}
@@ -168,18 +168,20 @@ def previously(lessons: list[Lesson]) -> str:
         for cell in lesson.cells:
             if not cell.markdown and cell.role is not Role.TESTS:
                 imports |= names.imports(cell.source)
-        for cell in lesson.of(Role.EXERCISE):
+        for cell in (cell for cell in lesson.cells if cell.kept):
             source = without_markers(cell.source)
-            for name in names.bound(source) - set(names.imports(source)):
-                if owners.setdefault(name, cell.exercise) != cell.exercise:
+            defined = names.bound(source) - set(names.imports(source))
+            owner = cell.exercise or ", ".join(sorted(defined))
+            for name in defined:
+                if owners.setdefault(name, owner) != owner:
                     raise LessonError(
                         lesson.path,
                         cell.line,
-                        f"{name} is defined by {cell.exercise!r} and by {owners[name]!r}",
+                        f"{name} is defined by {owner!r} and by {owners[name]!r}",
                         "later units have both in one module: choose another name",
                     )
-            code.pop(cell.exercise, None)  # its place is where it was taught last
-            code[cell.exercise] = source
+            code.pop(owner, None)  # its place is where it was taught last
+            code[owner] = source
             for name in names.used(source) & set(imports):
                 if not imports[name].startswith("from previously "):  # it is in `code` already
                     statements[name] = imports[name]

@@ -24,7 +24,7 @@ from grader.model import Limits
 BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
 BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
-CELL_KEYS = {"exercise", "tests", "part", "points", "manual", "locked", "figure", "tags"}
+CELL_KEYS = {"exercise", "tests", "part", "points", "manual", "locked", "given", "figure", "tags"}
 LIMIT_KEYS = set(Limits.__dataclass_fields__)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
 MARKERS = "# %% or # %% [markdown]"
@@ -69,6 +69,7 @@ class Cell:
     Attributes:
         name: nbgrader's grade_id; empty for prose and ordinary code.
         exercise: the exercise that a test cell tests, or that this cell is.
+        given: a locked cell whose functions and classes later units get, too.
         line: line of the cell's ``# %%`` marker in the lesson's file, from 1.
     """
 
@@ -77,10 +78,16 @@ class Cell:
     line: int
     name: str = ""
     exercise: str = ""
+    given: bool = False
     points: float = 0.0
     figure: str = ""
     tags: tuple[str, ...] = ()
     markdown: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether later units have what is defined here, in ``previously``."""
+        return self.given or self.role is Role.EXERCISE
 
 
 @dataclass(frozen=True)
@@ -259,13 +266,16 @@ def _cell(path: Path, line: int, kind: str, source: str, keys: dict[str, Any]) -
             )
     if kind not in ("code", "markdown"):
         raise LessonError(path, line, f"a {kind} cell", MARKERS)
-    roles = [key for key in ("exercise", "tests", "manual", "locked") if keys.get(key)]
+    roles = [key for key in ("exercise", "tests", "manual", "locked", "given") if keys.get(key)]
     if len(roles) > 1:
         raise LessonError(path, line, f"{' and '.join(roles)} in one cell", "split the cell")
+    given = roles == ["given"]
+    roles = ["locked"] if given else roles
     role = Role(roles[0]) if roles else (Role.PROSE if kind == "markdown" else Role.CODE)
     markdown = kind == "markdown"
-    if markdown and role in (Role.EXERCISE, Role.TESTS):
-        raise LessonError(path, line, f"{role} in a markdown cell", "remove [markdown]")
+    if markdown and (given or role in (Role.EXERCISE, Role.TESTS)):
+        what = "given" if given else role
+        raise LessonError(path, line, f"{what} in a markdown cell", "remove [markdown]")
     tags = tuple(keys.get("tags") or ())
     if "parameters" in tags:
         role = Role.LOCKED  # what the grader injects follows this cell, so it must be there
@@ -275,6 +285,7 @@ def _cell(path: Path, line: int, kind: str, source: str, keys: dict[str, Any]) -
         line=line,
         name=_name(path, line, role, source, keys),
         exercise=str(keys.get("exercise") or keys.get("tests") or ""),
+        given=given,
         points=_points(path, line, role, keys),
         figure=str(keys.get("figure", "")),
         tags=tags,
@@ -464,15 +475,15 @@ def _check_scopes(lesson: Lesson) -> None:
             # Another name for what `previously` gives would be unknown where it is exported to.
             imports = names.imports(cell.source).items()
             known |= {n for n, text in imports if not re.match("from previously .* as ", text)}
-        if cell.role is Role.EXERCISE:
+        if cell.kept:
             exercises |= names.bound(cell.source)
-    for cell in lesson.of(Role.EXERCISE):
+    for cell in (cell for cell in lesson.cells if cell.kept):
         unknown = names.used(cell.source) - known - exercises
         if unknown:
+            what = f"the solution of {cell.exercise!r}" if cell.exercise else "what is given here"
             raise LessonError(
                 lesson.path,
                 cell.line,
-                f"the solution of {cell.exercise!r} uses {', '.join(sorted(unknown))}, "
-                "which later units would not have",
-                "define it in the exercise's cell, or import it",
+                f"{what} uses {', '.join(sorted(unknown))}, which later units would not have",
+                "define it in the same cell or in one marked given=true, or import it",
             )

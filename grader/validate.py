@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from grader.batch import run
 from grader.classroom import Classroom
 from grader.clean import grade_id
 from grader.course import Course, Variant, exports, variants
-from grader.errors import LessonError
+from grader.errors import LessonError, UsageError, nearest
 from grader.judge.trial import hidden_lines
 from grader.lesson import Lesson, Role
 from grader.model import Assignment, CellResult, Graded, Submission, Verdict
@@ -97,6 +97,7 @@ def validate(
     course: Course,
     lesson: Lesson,
     *,
+    exercises: Collection[str] = (),
     with_mutants: bool = True,
     workers: int | None = None,
     sandbox: bool = True,
@@ -105,20 +106,28 @@ def validate(
     """Grade all that is known of `lesson`, right and wrong.
 
     Args:
+        exercises: only these, while an author works on them; by default all, and the lesson itself.
         workers: gradings at a time; by default one for each core.
         on_graded: called after each grading.
 
     Raises:
         LessonError: ``equivalents.toml`` has a mistake.
+        UsageError: no such exercise.
         SandboxError: this machine cannot isolate kernels.
     """
-    exercises = {cell.exercise: ExerciseReport(cell.exercise) for cell in lesson.of(Role.EXERCISE)}
-    report = Report(lesson.unit, exercises)
+    known = [cell.exercise for cell in lesson.of(Role.EXERCISE)]
+    for name in exercises:
+        if name not in known:
+            raise UsageError(f'no exercise "{name}" in {lesson.unit}.{nearest(name, known)}')
+    chosen = exercises or known
+    report = Report(lesson.unit, {name: ExerciseReport(name) for name in known if name in chosen})
     report.problems += _unknown_names(lesson)
     with tempfile.TemporaryDirectory() as folder:
         assignment = Classroom(Path(folder) / "class").assignment(lesson.unit, course)
         report.problems += _leaks(course, lesson, Path(folder) / "release")
-    cases = list(_known_cases(lesson, assignment, report))
+    cases = list(_variant_cases(lesson, assignment, report))
+    if not exercises:
+        cases = [*_whole_cases(lesson, assignment, report), *cases]
     equivalents = Equivalents(lesson)
     spoilers = Spoilers()
     cases += _spoiling_cases(lesson, assignment, report, spoilers)
@@ -131,32 +140,38 @@ def validate(
     report.gradings = len(cases)
     report.problems += spoilers.unnoticed()
     if with_mutants:
-        report.problems += equivalents.stale()
+        report.problems += equivalents.stale(chosen)
     return report
 
 
 # ---- what people wrote ----------------------------------------------------------------------
 
 
-def _known_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iterator[Case]:
-    reference = exports(lesson)
+def _submission(
+    lesson: Lesson, whose: Assignment, name: str, answers: dict[str, str]
+) -> Submission:
+    content = demo.notebook(lesson, whose, exports(lesson) | answers)
+    return Submission(name, lesson.unit, ((lesson.notebook, content),))
 
-    def submission(name: str, whose: Assignment, answers: dict[str, str]) -> Submission:
-        content = demo.notebook(lesson, whose, reference | answers)
-        return Submission(name, lesson.unit, ((lesson.notebook, content),))
 
+def _whole_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iterator[Case]:
     whole = replace(assignment, lean=False)
     for seed in SEEDS:
         # Once with every cell, as a student runs it; then only what marks depend on.
         used = whole if seed == SEEDS[0] else assignment
-        yield Case(used, submission("reference", used, {}), seed, _full(report, seed))
+        yield Case(used, _submission(lesson, used, "reference", {}), seed, _full(report, seed))
     released = assignment.notebooks[0].released.encode()
     blank = Submission("release", lesson.unit, ((lesson.notebook, released),))
     yield Case(assignment, blank, 0, _zero(report))
+
+
+def _variant_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iterator[Case]:
     hidden = _only_hidden(replace(assignment, misconceptions=()))
     for variant in variants(lesson):
+        if variant.exercise not in report.exercises:
+            continue
         answers = {variant.exercise: variant.source}
-        one = submission(variant.name, assignment, answers)
+        one = _submission(lesson, assignment, variant.name, answers)
         if variant.is_right:
             report.exercises[variant.exercise].alternatives += 1
             yield Case(assignment, one, 0, _accepted(report, variant))
@@ -164,7 +179,8 @@ def _known_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iter
         report.exercises[variant.exercise].misconceptions += 1
         yield Case(assignment, one, 0, _caught(report, variant))
         own = _only(hidden, variant.exercise)
-        yield Case(own, submission(variant.name, own, answers), 0, _hidden(report, variant))
+        alone = _submission(lesson, own, variant.name, answers)
+        yield Case(own, alone, 0, _hidden(report, variant))
 
 
 def _tests(graded: Graded) -> list[CellResult]:
@@ -302,7 +318,7 @@ def _spoiling_cases(
 ) -> Iterator[Case]:
     reference = exports(lesson)
     for exercise, source in reference.items():
-        if f"def {exercise}(" not in source:
+        if exercise not in report.exercises or f"def {exercise}(" not in source:
             continue  # a class
         own = _only(replace(assignment, misconceptions=()), exercise)
         for does in ("one[...] = 0", "raise TypeError"):
@@ -339,6 +355,7 @@ class Equivalents:
 
     def __init__(self, lesson: Lesson) -> None:
         self.path = lesson.path.with_name(EQUIVALENTS)
+        self._known = set(exports(lesson))
         self._reasons: dict[tuple[str, str, str], str] = {}
         self._used: set[tuple[str, str, str]] = set()
         if not self.path.exists():
@@ -359,11 +376,12 @@ class Equivalents:
         self._used.add(key)
         return key in self._reasons
 
-    def stale(self) -> list[str]:
-        """Return a line for every entry that no survivor needs."""
+    def stale(self, exercises: Collection[str]) -> list[str]:
+        """Return a line for every entry, of `exercises` or of none, that no survivor needs."""
         return [
             f"{self.path.name}: no mutant of {exercise} survives with {before} -> {after}"
             for exercise, before, after in self._reasons.keys() - self._used
+            if exercise in exercises or exercise not in self._known
         ]
 
 
@@ -372,6 +390,8 @@ def _mutant_cases(
 ) -> Iterator[Case]:
     reference = exports(lesson)
     for exercise, source in reference.items():
+        if exercise not in report.exercises:
+            continue
         own = _only(replace(assignment, misconceptions=()), exercise)
         # A mutant may never end. Ten times what anything here takes is enough.
         own = replace(
