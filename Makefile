@@ -28,8 +28,8 @@ sandbox:  # what isolates submissions; only root on Debian or Ubuntu gets it wit
 	       && { apt-get install -y -qq bubblewrap || { apt-get update -qq && apt-get install -y -qq bubblewrap; }; } >/dev/null 2>&1; } \
 	  || echo "bubblewrap is missing: submissions cannot be isolated (see: grader doctor)"
 
-demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it
-	$(BIN)/grader demo --class $(CLASS)
+demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it (UNITS="01-neurons ...")
+	$(BIN)/grader demo $(or $(UNITS),02-convolution) --class $(CLASS)
 
 lab: $(VENV)/.base  ## take the lessons in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -47,7 +47,7 @@ format: $(VENV)/.dev  ## put the formatting right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-validate: sandbox $(VENV)/.base  ## how good are the course's tests?
+validate: sandbox $(VENV)/.base  ## how good are the course's tests? (UNITS="01-neurons ...")
 	$(BIN)/grader validate $(UNITS)
 
 notebooks: $(VENV)/.base  ## build notebooks/ from solutions/

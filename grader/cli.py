@@ -207,6 +207,9 @@ def validate(
     mutants: Annotated[
         bool, typer.Option(help="Also change each solution by machine, and look what fails.")
     ] = True,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="So many mutants of each exercise, instead of all.")
+    ] = None,
     exercise: Annotated[
         list[str] | None, typer.Option(help="Only this exercise; may be given again.")
     ] = None,
@@ -230,6 +233,7 @@ def validate(
                 lesson,
                 exercises=exercise or (),
                 with_mutants=mutants,
+                sample=sample,
                 workers=workers,
                 sandbox=not no_sandbox,
                 on_graded=advance,
@@ -243,6 +247,7 @@ def validate(
 
 @app.command()
 def demo(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
     class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom/demo"),
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
@@ -259,7 +264,7 @@ def demo(
     classroom = demos.open_class(class_)
     results = []
     surprises = []
-    for lesson in course.lessons:
+    for lesson in [course[unit] for unit in units] if units else course.lessons:
         assignment = classroom.assignment(lesson.unit, course)
         people = demos.students(lesson, assignment)
         demos.hand_in(classroom, assignment, people)

@@ -99,6 +99,7 @@ def validate(
     *,
     exercises: Collection[str] = (),
     with_mutants: bool = True,
+    sample: int | None = None,
     workers: int | None = None,
     sandbox: bool = True,
     on_graded: Callable[[Graded], None] = lambda graded: None,
@@ -107,6 +108,7 @@ def validate(
 
     Args:
         exercises: only these, while an author works on them; by default all, and the lesson itself.
+        sample: of each exercise's mutants only so many, from all over its solution.
         workers: gradings at a time; by default one for each core.
         on_graded: called after each grading.
 
@@ -132,14 +134,14 @@ def validate(
     spoilers = Spoilers()
     cases += _spoiling_cases(lesson, assignment, report, spoilers)
     if with_mutants:
-        cases += _mutant_cases(lesson, assignment, report, equivalents)
+        cases += _mutant_cases(lesson, assignment, report, equivalents, sample)
     tasks = [(case.assignment, case.submission, case.seed) for case in cases]
     for place, graded in run(tasks, workers, sandbox=sandbox):
         cases[place].judge(graded)
         on_graded(graded)
     report.gradings = len(cases)
     report.problems += spoilers.unnoticed()
-    if with_mutants:
+    if with_mutants and sample is None:
         report.problems += equivalents.stale(chosen)
     return report
 
@@ -386,7 +388,11 @@ class Equivalents:
 
 
 def _mutant_cases(
-    lesson: Lesson, assignment: Assignment, report: Report, equivalents: Equivalents
+    lesson: Lesson,
+    assignment: Assignment,
+    report: Report,
+    equivalents: Equivalents,
+    sample: int | None,
 ) -> Iterator[Case]:
     reference = exports(lesson)
     for exercise, source in reference.items():
@@ -397,7 +403,8 @@ def _mutant_cases(
         own = replace(
             own, limits=replace(own.limits, cell_seconds=min(10.0, own.limits.cell_seconds))
         )
-        for mutant in mutants(source):
+        every = list(mutants(source))
+        for mutant in every[:: -(-len(every) // sample) if sample else 1]:
             report.exercises[exercise].mutants += 1
             content = demo.notebook(lesson, own, reference | {exercise: mutant.source})
             submission = Submission("mutant", lesson.unit, ((lesson.notebook, content),))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import CASES, REPOSITORY
 
-from grader.course import Course, load_course, previously
+from grader.course import Course, load_course, previously, source_notebook
 from grader.errors import LessonError
 
 LESSON = (CASES / "lesson.py").read_text(encoding="utf-8")
@@ -75,6 +75,19 @@ def test_a_class_that_is_taught_anew_still_stands_above_its_subclasses(tmp_path:
     unit(tmp_path, "01-a", exercise("Layer", "class Layer:\n    version = 1") + dense)
     unit(tmp_path, "02-b", exercise("Layer", "class Layer:\n    version = 2"))
     assert module(load_course(tmp_path))["Dense"].version == 2  # type: ignore[attr-defined]
+
+
+def test_what_a_lesson_gives_reaches_later_units_and_calls_their_latest_functions(
+    tmp_path: Path,
+) -> None:
+    given = "# %% given=true\nclass Twice:\n    def run(self, x):\n        return double(x)\n\n"
+    unit(tmp_path, "01-a", exercise("double", "def double(x):\n    return x + x") + given)
+    unit(tmp_path, "02-b", exercise("double", "def double(x):\n    return 2.0 * x"))
+    course = load_course(tmp_path)
+    twice = module(course)["Twice"]()  # type: ignore[operator]
+    assert repr(twice.run(2)) == "4.0"
+    sealed = source_notebook(course["01-a"]).cells
+    assert [c.metadata["nbgrader"]["locked"] for c in sealed if "class Twice" in c.source] == [True]
 
 
 def test_two_exercises_with_one_helper_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from builders import COURSE, isolates
 
 from grader.course import load_course
-from grader.errors import LessonError
+from grader.errors import LessonError, UsageError
 from grader.validate import EQUIVALENTS, Report, validate
 
 ADDING = "01-adding/adding.py"
@@ -44,6 +44,20 @@ def test_where_all_is_well_nothing_is_said(tmp_path: Path) -> None:
         "add: subtracts": ["subtracts"],
         "add: numbers_only": ["numbers_only"],
     }
+
+
+def test_an_author_looks_at_one_exercise_or_at_a_sample(tmp_path: Path) -> None:
+    course = load_course(COURSE)
+    lesson = course["01-adding"]
+    whole = validate(course, lesson, workers=0)
+    some = validate(course, lesson, sample=2, workers=0)
+    assert 0 < some.exercises["add"].mutants <= 2 < whole.exercises["add"].mutants
+    one = validate(course, lesson, exercises=["add"], with_mutants=False, workers=0)
+    assert list(one.exercises) == ["add"]
+    assert one.seconds == 0  # the lesson itself was not run
+    assert one.problems == []
+    with pytest.raises(UsageError, match="Did you mean add"):
+        validate(course, lesson, exercises=["ad"], workers=0)
 
 
 def test_tests_that_test_too_little_are_found(tmp_path: Path) -> None:
