@@ -146,7 +146,8 @@ def _arrays(ours: dict[str, Any], shape: Shape) -> tuple[np.ndarray, ...]:
     w = rng.standard_normal((shape.C_out, shape.C_in, shape.k, shape.k), dtype=np.float32)
     b = rng.standard_normal(shape.C_out, dtype=np.float32)
     y = ours["conv2d"](x, w, b, shape.stride, shape.padding)
-    right = F.conv2d(*map(torch.from_numpy, (x, w, b)), shape.stride, shape.padding).numpy()
+    tx, tw, tb = map(torch.from_numpy, (x, w, b))
+    right = F.conv2d(tx, tw, tb, shape.stride, shape.padding).numpy()
     np.testing.assert_allclose(y, right, rtol=1e-3, atol=1e-3)  # what is wrong need not be fast
     assert y.dtype == np.float32
     return x, w, b, y
