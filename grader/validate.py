@@ -168,21 +168,28 @@ def _whole_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iter
 
 
 def _variant_cases(lesson: Lesson, assignment: Assignment, report: Report) -> Iterator[Case]:
-    hidden = _only_hidden(replace(assignment, misconceptions=()))
+    reference = exports(lesson)
     for variant in variants(lesson):
         if variant.exercise not in report.exercises:
             continue
         answers = {variant.exercise: variant.source}
-        one = _submission(lesson, assignment, variant.name, answers)
+        own = assignment
+        if not any(
+            variant.exercise in names.used(source)
+            for name, source in reference.items()
+            if name != variant.exercise
+        ):
+            own = _only(assignment, variant.exercise)  # no other test can tell the difference
+        one = _submission(lesson, own, variant.name, answers)
         if variant.is_right:
             report.exercises[variant.exercise].alternatives += 1
-            yield Case(assignment, one, 0, _accepted(report, variant))
+            yield Case(own, one, 0, _accepted(report, variant))
             continue
         report.exercises[variant.exercise].misconceptions += 1
-        yield Case(assignment, one, 0, _caught(report, variant))
-        own = _only(hidden, variant.exercise)
-        alone = _submission(lesson, own, variant.name, answers)
-        yield Case(own, alone, 0, _hidden(report, variant))
+        yield Case(own, one, 0, _caught(report, variant))
+        hidden = _only_hidden(_only(replace(assignment, misconceptions=()), variant.exercise))
+        alone = _submission(lesson, hidden, variant.name, answers)
+        yield Case(hidden, alone, 0, _hidden(report, variant))
 
 
 def _tests(graded: Graded) -> list[CellResult]:
