@@ -183,6 +183,9 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             limit = limit or self._shown.limit(self.limits)
             self._note(reply.result())
             proof, error = self._read(reply.result(), limit)
+            if proof is Proof.SILENT and served.done():
+                why = served.result()
+                error = f"your kernel would not answer: {why.get('ename')}: {why.get('evalue')}"
             if proof is Proof.ERROR and not self._dead:
                 cell.metadata["explained"] = await self._explain(judge, cell)
             if proof is Proof.ERROR and self._dead and limit is None:

@@ -109,6 +109,8 @@ def secret_lines(lesson: Lesson) -> dict[str, int]:
                 inside = True
             elif END_SOLUTION in line or END_HIDDEN in line:
                 inside = False
+            elif line.lstrip().startswith(("import ", "from ")):
+                continue  # which module is used tells little, and many cells say it
             elif inside and len(line.replace(" ", "")) >= TELLING:
                 secrets.setdefault(line.strip(), cell.line + offset)
     return secrets
