@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
-from builders import COURSE, SOLVED, answered, hand_in, strangers
+from builders import COURSE, SOLVED, answered, hand_in, isolates, strangers
 from nbgrader.api import Gradebook
 
 from grader.batch import grade_class
@@ -103,3 +104,19 @@ def test_what_depends_on_the_seed_is_named_and_the_first_seed_counts(
         "flaky: add-tests earned 0.0 points with seed 0, 2.0 with seed 1",
         "flaky: add-arrays earned 0.0 points with seed 0, 1.0 with seed 1",
     )
+
+
+@isolates
+def test_a_module_in_the_current_folder_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """Whoever grades stands in a folder with files of others, or in another checkout of ours."""
+    (tmp_path / "nbformat.py").write_text("raise SystemExit('somebody else')\n", encoding="utf-8")
+    command = [Path(sys.executable).with_name("grader"), "validate", "01-adding", "--no-mutants"]
+    done = subprocess.run(
+        [*command, "--workers", "1", "--solutions", str(COURSE)],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
