@@ -37,6 +37,11 @@ class Effects:
         binds: names that it may bind.
         surely: of these, those that it binds whatever happens.
         touches: names of others whose objects it may change: stored into, or given to a call.
+        handed: names that are given to a call as they are; a function or class stays what it is.
+        asked: names whose methods are called; a module stays what it is.
+        defined: names that it binds by def, class or import, or to a number or text, and in no
+            other way: no call can change them.
+        modules: of these, those that it binds by ``import``.
         opaque: it may do anything, and always runs.
     """
 
@@ -45,6 +50,10 @@ class Effects:
     binds: set[str] = field(default_factory=set)
     surely: set[str] = field(default_factory=set)
     touches: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
     opaque: bool = False
 
 
@@ -58,6 +67,13 @@ def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
     """
     found = {n: effects(cell.source) for n, cell in enumerate(cells) if cell.cell_type == "code"}
     must = {n for n, does in found.items() if cells[n].get("id") not in own or does.opaque}
+    binds = {name for does in found.values() for name in does.binds}
+    inert = binds - {name for does in found.values() for name in does.binds - does.defined}
+    modules = binds - {name for does in found.values() for name in does.binds - does.modules}
+    touches = {
+        n: does.touches | (does.handed - inert) | (does.asked - modules)
+        for n, does in found.items()
+    }
     while True:
         # A function may be called at any time from its making on: every binding of what it reads
         # counts, before it and after it.
@@ -66,7 +82,7 @@ def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
         wanted = set(later)
         for n in reversed(found):
             does = found[n]
-            if n in more or (does.binds | does.touches) & wanted:
+            if n in more or (does.binds | touches[n]) & wanted:
                 more.add(n)
                 wanted = (wanted - does.surely) | does.uses | later
         if more == must:
@@ -90,7 +106,10 @@ def effects(source: str) -> Effects:
     for statement in tree.body:
         bound = does.surely
         does.uses |= _read(statement) - bound
-        does.touches |= _touched(statement) - bound
+        changed, handed, asked = (names - bound for names in _touched(statement))
+        does.touches |= changed
+        does.handed |= handed
+        does.asked |= asked
         does.surely = bound | _surely(statement)
     does.binds = {name.get_name() for name in table.get_symbols() if name.is_assigned()}
     does.binds |= {name.get_name() for name in table.get_symbols() if name.is_imported()}
@@ -98,6 +117,7 @@ def effects(source: str) -> Effects:
         for name in inner.get_symbols():
             if name.is_global():
                 (does.binds if name.is_assigned() else does.later).add(name.get_name())
+    does.defined, does.modules = _defined(tree)
     looks = {id(part) for node in ast.walk(tree) for part in _looked_at(node)}
     does.opaque = any(_may_do_anything(node) for node in ast.walk(tree) if id(node) not in looks)
     return does
@@ -161,18 +181,77 @@ def _surely(statement: ast.stmt) -> set[str]:
     }
 
 
-def _touched(statement: ast.stmt) -> set[str]:
-    """Names whose objects the statement may change."""
-    found: set[str] = set()
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            found |= _names(node.value)
-        elif isinstance(node, ast.Call):
-            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-                found |= _names(argument)
-            if isinstance(node.func, ast.Attribute):
-                found |= _names(node.func.value)
-    return found - MODULES - BUILTINS
+def _touched(node: ast.AST) -> tuple[set[str], set[str], set[str]]:
+    """Names whose objects the code may change, that it gives to a call, whose methods it calls."""
+    changed: set[str] = set()
+    handed: set[str] = set()
+    asked: set[str] = set()
+    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        changed |= _names(node.value)
+    elif isinstance(node, ast.Call):
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if isinstance(node.func, ast.Attribute):
+            given.append(node.func)
+        for part in given:
+            parts, methods = _taken_apart(part)
+            changed |= parts
+            asked |= methods
+            handed |= _names(part) - parts - methods
+    for child in ast.iter_child_nodes(node):
+        for mine, inner in zip((changed, handed, asked), _touched(child), strict=True):
+            mine |= inner
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        local = _locals(node)
+        changed, handed, asked = changed - local, handed - local, asked - local
+    known = MODULES | BUILTINS
+    return changed - known, handed - known, asked - known
+
+
+def _taken_apart(expression: ast.expr) -> tuple[set[str], set[str]]:
+    """Names of whose objects a part is taken, ``x.grad``, ``x[0]``; and a method, ``x.ravel()``."""
+    functions = {id(part.func) for part in ast.walk(expression) if isinstance(part, ast.Call)}
+    parts: set[str] = set()
+    methods: set[str] = set()
+    for part in ast.walk(expression):
+        if isinstance(part, ast.Attribute | ast.Subscript) and isinstance(part.value, ast.Name):
+            is_method = id(part) in functions or part is expression
+            (methods if is_method else parts).add(part.value.id)
+    return parts, methods
+
+
+def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> set[str]:
+    """Names of a function's own, which nobody outside of it can mean."""
+    given = function.args
+    own = {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+    own |= {one.arg for one in (given.vararg, given.kwarg) if one is not None}
+    elsewhere: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            elsewhere.update(node.names)
+    return own - elsewhere
+
+
+def _defined(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """Names bound by def, class, import or to a constant alone; of these, those by ``import``."""
+    made: set[str] = set()
+    modules: set[str] = set()
+    stored: set[str] = set()
+    constant: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            constant |= {id(target) for target in node.targets if isinstance(target, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            made |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            modules |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            (made if id(node) in constant else stored).add(node.id)
+    return (made | modules) - stored, modules - made - stored
 
 
 def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
@@ -193,6 +272,8 @@ def _may_do_anything(node: ast.AST) -> bool:
 
 def _is_state(path: list[str]) -> bool:
     """Whether an attribute is the way to a module's own state: random.seed, plt.rcParams, ..."""
+    if any("(" in part for part in path):
+        return False  # of what a call returned: torch.Generator().manual_seed
     if path[0] in STATEFUL:
         return True
     if path[:2] in (["np", "random"], ["numpy", "random"]):

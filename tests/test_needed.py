@@ -33,6 +33,11 @@ def kept(*sources: str) -> list[int]:
         "squares = [one for one in range(3)]",
         "rng = np.random.default_rng(0)\nrng.normal()",
         "x = np.zeros(3)\nx[0] = 1",
+        "walk(add, [add], {'add': add}.items(), steps=one)",
+        "def fill(one):\n    one.append(3)\n    one[0] = 3\n    f(one)",
+        "fill = lambda one: f(one)",
+        "import itertools\npairs = list(itertools.product([1], repeat=2))",
+        "draw = torch.Generator().manual_seed(one)",
         "# nothing",
     ],
 )
@@ -79,6 +84,24 @@ def test_what_only_shows_is_left_out(showing: str) -> None:
 )
 def test_what_can_change_a_mark_runs(counts: str) -> None:
     assert 1 in kept("unrelated = 0", counts)
+
+
+@pytest.mark.parametrize(
+    ("makes", "changes"),
+    [
+        ("one = np.zeros(3)", "train(one)"),
+        ("one = np.zeros(3)", "train(one.ravel())"),
+        ("one = np.zeros(3)", "train(box.one)\nfill(one[0])"),
+        ("one = make()", "walk(one)"),  # a function, or an object that can be called
+        ("class one:\n    kept = []", "one.kept.append(3)"),
+        ("class one:\n    kept = []", "one.keep(3)"),
+        ("def one(): pass", "one.calls = 3"),
+        ("one = 1", "fill = lambda: one.append(3)"),
+        ("one = [1]\none = 1", "for two in one:\n    fill(one)"),
+    ],
+)
+def test_what_can_change_an_object_runs(makes: str, changes: str) -> None:
+    assert kept(makes, changes) == [0, 1]
 
 
 def test_who_only_looks_at_the_environment_changes_nothing() -> None:
