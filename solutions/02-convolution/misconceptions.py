@@ -739,7 +739,7 @@ def conv2d(x, w, b=None, stride=1, padding=0):
     "conv2d",
     "A byte holds 0 to 255. In which kind of numbers do you multiply and add when the picture is a photograph?",
     name="computes_in_bytes",
-    fails=["conv2d-together", "conv2d-contract"],
+    fails=["conv2d-contract"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0):
     """Sums are kept in the type of the picture, which overflows for uint8."""
@@ -822,29 +822,6 @@ def conv2d(x, w, b=None, stride=1, padding=0):
         y = y + np.reshape(b, (1, -1, 1, 1))
         b *= stride
     return y
-
-
-@misconception(
-    "conv2d",
-    "With stride 1 and no padding bytes come out right. Follow a uint8 picture through the other branch.",
-    name="bytes_with_options",
-    fails=["conv2d-together"],
-)
-def conv2d(x, w, b=None, stride=1, padding=0):
-    """Converts to float only on the way without stride and padding."""
-    N, _, H, W = x.shape
-    C_out, _, kH, kW = w.shape
-    if stride == 1 and padding == 0:
-        x = x.astype(float)
-    x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    H_out, W_out = (H + 2 * padding - kH) // stride + 1, (W + 2 * padding - kW) // stride + 1
-    y = np.zeros((N, C_out, H_out, W_out))
-    for i in range(H_out):
-        for j in range(W_out):
-            window = x_p[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW]
-            for f in range(C_out):
-                y[:, f, i, j] = np.sum(window * w[f], axis=(1, 2, 3))
-    return y if b is None else y + np.reshape(b, (1, -1, 1, 1))
 
 
 @misconception(
