@@ -364,7 +364,7 @@ def sigmoid_backward(dy, x):
 
 def tanh_backward(dy, x):
     """Upstream dy and input x, any shape -> dx = dy * tanh'(x)."""
-    return dy * (1 - np.tanh(x) ** 2)
+    return dy * (1 - np.tanh(1.0 * x) ** 2)  # times 1.0: the tanh of uint8 would be a float16
 
 
 def relu_backward(dy, x):
