@@ -678,6 +678,19 @@ def swish(x, beta=1.0):
 
 @misconception(
     "softmax",
+    "Large numbers along the last axis are fine. Try columns around 1000 with axis=0.",
+    name="safe_in_last_axis_only",
+    fails=["softmax-large"],
+)
+def softmax(x, axis=-1):
+    """Subtracts the maximum only where axis is -1."""
+    x = 1.0 * x
+    e = np.exp(x - x.max(axis=-1, keepdims=True) if axis == -1 else x)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@misconception(
+    "softmax",
     "Try the row (2000, 2001). Softmax knows only differences: what may you subtract first?",
     name="overflows",
     fails=["softmax-large"],
@@ -715,7 +728,7 @@ def softmax(x, axis=-1):
     "softmax",
     "It works along the last axis. Does your function look at `axis` at all?",
     name="ignores_axis",
-    fails=["softmax-axis"],
+    fails=["softmax-axis", "softmax-large"],
 )
 def softmax(x, axis=-1):
     """Always along the last axis."""
@@ -976,6 +989,19 @@ def binary_cross_entropy(p, y):
     return float(-np.mean(np.log(q)))
 
 
+@misconception(
+    "binary_cross_entropy",
+    "Print `np.float32(1 - 1e-12)`. Does your guard still keep float32 probabilities away from 1?",
+    name="guard_lost_in_float32",
+    fails=["binary_cross_entropy-certain"],
+)
+def binary_cross_entropy(p, y):
+    """Clips at 1e-12 in the dtype of p: in float32 the upper end is 1."""
+    p = 1.0 * p
+    p = np.clip(p, p.dtype.type(1e-12), p.dtype.type(1 - 1e-12))
+    return -np.mean(y * np.log(p) + (1.0 - y) * np.log(1.0 - p))
+
+
 @alternative("binary_cross_entropy", name="small_clip")
 def binary_cross_entropy(p, y):
     """The formula, with a guard of 1e-15."""
@@ -1095,6 +1121,22 @@ def cross_entropy(x, y, from_logits=True):
     if not from_logits:
         return float(-np.mean(np.log(picked)))
     return float(np.mean(np.log(np.exp(x).sum(axis=1)) - picked))
+
+
+@misconception(
+    "cross_entropy",
+    "Logits may add up to 1, too. Who tells you what the numbers are: the numbers, or `from_logits`?",
+    name="guesses_from_the_sum",
+    fails=["cross_entropy-logits"],
+)
+def cross_entropy(x, y, from_logits=True):
+    """Takes rows that add up to 1 for probabilities, whatever from_logits says."""
+    x = 1.0 * x
+    picked = x[np.arange(len(x)), y if y.ndim == 1 else y.argmax(axis=1)]
+    if np.allclose(x.sum(axis=1), 1):
+        return -np.mean(np.log(picked))
+    m = x.max(axis=1)
+    return np.mean(m + np.log(np.exp(x - m[:, None]).sum(axis=1)) - picked)
 
 
 @misconception(

@@ -24,13 +24,13 @@
 #
 # **210 minutes. You need Python, NumPy arrays (slices, broadcasting, `@`), and the functions exp and log.**
 #
-# A neuron multiplies, adds, and bends the result. That is all. Today you build everything that stands around this one idea: pictures as numbers, single neurons, layers of them, the bends, the probabilities at the end, and the losses that say how wrong a network is. At the start, the best simple rule on raw pixels falls apart when a digit moves by two pixels, and no single neuron can say "here is an edge". At the end, a network made of nothing but your functions finds the edges of a photograph and reads handwritten digits.
+# A neuron multiplies, adds, and bends the result. That is all. Today you build everything that stands around this one idea: pictures as numbers, single neurons, layers of them, the bends, the probabilities at the end, and the losses that say how wrong a network is. At the start, a good simple rule on raw pixels falls apart when a digit moves by two pixels, and no single neuron can say "here is an edge". At the end, a network made of nothing but your functions finds the edges of a photograph and reads handwritten digits.
 #
 # | part | what you build | minutes |
 # |---|---|---|
 # | 1 | nothing yet: pictures as numbers, and why pixels are not enough | 20 |
 # | 2 | `resize`, `standardise`: pictures made ready | 25 |
-# | 3 | `perceptron`: one neuron, and the rule that taught it in 1958 | 30 |
+# | 3 | `perceptron`: one neuron, and a rule that teaches it | 30 |
 # | 4 | `dense`: many neurons, and what they cost | 25 |
 # | 5 | `sigmoid`, `tanh`, `relu`, `leaky_relu`, `swish`: the bends | 35 |
 # | 6 | `softmax`: from numbers to probabilities | 20 |
@@ -151,13 +151,13 @@ assert -pixel == 56
 # %% [markdown]
 # ### Why pixels are not enough
 #
-# Here is the best simple rule there is: keep 1,000 pictures of handwritten digits; a new picture gets the label of the stored picture whose pixels are nearest (smallest sum of squared differences). Nothing is learned. On untouched digits it is hard to beat.
+# Here is a good simple rule: keep 1,000 pictures of handwritten digits; a new picture gets the label of the stored picture whose pixels are nearest (smallest sum of squared differences). Nothing is learned. On untouched digits it is hard to beat.
 #
 # Now do to the new pictures what the world does to pictures.
 #
 # - **Intensity.** The camera moves a little, by two pixels: the number at each place is another one.
 # - **Light.** The lamp goes down to 30 %.
-# - **Clutter.** The digit is written on a scrap of the photograph.
+# - **Clutter.** The digit is written on a scrap of the photograph, at 70 % of its brightness.
 # - **Occlusion.** A strip of two rows is covered.
 # - **Deformation.** The digit is slanted.
 #
@@ -224,13 +224,17 @@ changed = [value for name, value in by_rule.items() if name != "untouched"]
 assert by_rule["untouched"] == 97.0
 assert max(changed) < 80
 assert by_rule["moved 2 px"] == min(changed)
+faint = np.maximum(framed(fresh), 0.5 * backgrounds)
+by_faint = 100 * float(np.mean(nearest_label(faint) == fresh_y))
+print(f"cluttered by a scrap at 50 % of its brightness instead of 70 %: {by_faint:.1f} % right")
+assert 90 < by_faint < 97
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
 # ![One handwritten five untouched, moved by two pixels, darkened, on a scrap of a photograph, with two rows covered, and slanted; below each the share of right answers: 97 percent for the first, less than 80 for all others, least for the moved one.](figures/five_reasons.png)
 #
-# All five hurt. Moving by two pixels is the worst: about one in five is still right, and guessing would give one in ten. To the rule a picture is a list of 196 numbers, and after the move nearly every number is another one. No threshold on pixels, no distance between pixels survives this. What you need are numbers *computed from* the pixels that stay when the world changes: **features**. Neurons compute them.
+# All five hurt, at the strengths chosen here. They were chosen so that each shows: a paler scrap does little harm (the line below the figure). Moving by two pixels is the worst: about one in five is still right, and guessing would give one in ten. To the rule a picture is a list of 196 numbers, and after the move nearly every number is another one. No threshold on single pixels survives this, and no distance that compares them place by place survives the move. What you need are numbers *computed from* the pixels that stay when the world changes: **features**. Neurons compute them.
 #
 # </details>
 
@@ -444,12 +448,13 @@ def standardise(x, reference):
 
 
 # %% tests="standardise" part="channels" points=1
-# Channel 0: values 2 and 6, so mean 4, deviation 2. Channel 1: 10 and 30, so mean 20, deviation 10
-_x = np.array([[[[2.0, 6.0]], [[10.0, 30.0]]]])
+# Two pictures of 1 x 2 pixels. Channel 0: 2 2 and 6 6, so mean 4, deviation 2.
+# Channel 1: 10 30 and 10 30, so mean 20, deviation 10
+_x = np.array([[[[2.0, 2.0]], [[10.0, 30.0]]], [[[6.0, 6.0]], [[10.0, 30.0]]]])
 check.close(
     standardise(_x, _x.copy()),
-    np.array([[[[-1.0, 1.0]], [[-1.0, 1.0]]]]),
-    what="standardise by its own statistics, two channels",
+    np.array([[[[-1.0, -1.0]], [[-1.0, 1.0]]], [[[1.0, 1.0]], [[-1.0, 1.0]]]]),
+    what="standardise by its own statistics, two pictures, two channels",
 )
 del _x
 
@@ -543,7 +548,7 @@ assert 0.5 < standardise(right_half, left_half).mean() < 0.7
 #
 # $$z[n] = b + \sum_{d=0}^{D-1} x[n,d]\; w[d], \qquad y[n] = \begin{cases} 1 & z[n] > 0 \\ 0 & z[n] \le 0 . \end{cases}$$
 #
-# $w$ are the **weights**, $b$ is the **bias**. Without a bias the threshold would be stuck at 0: a black picture would always give $z = 0$. At $z = 0$ exactly the answer is 0. Frank Rosenblatt called this a **perceptron** (1958). It was a machine with motors that turned its weights.
+# $w$ are the **weights**, $b$ is the **bias**. Without a bias the threshold would be stuck at 0: a black picture would always give $z = 0$. At $z = 0$ exactly the answer is 0. This is the unit of Frank Rosenblatt's **perceptron** (1958). It ran as a program first, and was then built: a machine whose weights were turned by motors.
 #
 # **By hand.** $w = (2, -1)$, $b = -1$. For $x = (1, 0)$: $z = 2 - 0 - 1 = 1$, yes. For $(1, 1)$: $z = 2 - 1 - 1 = 0$, no. For $(0, 0)$: $z = -1$, no.
 
@@ -686,7 +691,7 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![A handwritten one and a seven, and the 64 weights of the unit after 1, 3, 6 and 13 mistakes: at first a single digit, subtracted, at the end a picture of positive and negative weights.](figures/two_digits.png)
+# ![A handwritten one and a seven, and the 64 weights of the unit after 1, 3, 6 and 13 mistakes: at first a single digit, added, at the end a picture of positive and negative weights.](figures/two_digits.png)
 #
 # Thirteen. After the first mistake the weights are one single picture, added or subtracted, for they *are* sums of pictures: every mistake adds or subtracts one. At the end the positive weights (purple) lie where only sevens have ink, the negative ones (orange) where only ones have.
 #
@@ -705,9 +710,24 @@ assert sum(mistakes) == len(kept) - 1 == 13
 assert mistakes[-1] == 0
 assert right > 99
 assert sum(mistakes) <= bound
+every_pair = {}  # the same for all 45 pairs of digits: rounds, and percent right on new digits
+for one in range(10):
+    for other in range(one + 1, 10):
+        chosen = np.isin(handwritten.labels, (one, other))
+        rows = handwritten.images[chosen].reshape(-1, 64).astype(float)
+        truth = (handwritten.labels[chosen] == other).astype(float)
+        w, b, _, found = rosenblatt(rows[:216], truth[:216], rounds=100)
+        share = 100 * float(np.mean(perceptron(rows[216:], w, b) == truth[216:]))
+        every_pair[one, other] = (len(found), share)
+        assert found[-1] == 0
+worst = min(every_pair, key=lambda two: every_pair[two][1])
+print(f"hardest of {len(every_pair)} pairs: {worst}, {every_pair[worst][1]:.1f} % right")
+assert max(count for count, _ in every_pair.values()) == 11
+assert worst == (2, 3)
+assert round(every_pair[worst][1]) == 88
 
 # %% [markdown]
-# **Will it always stop?** If some unit gets all examples right, yes. Novikoff (1962) proved it: write $R$ for the length of the longest example (with a 1 appended for the bias) and $\gamma$ for the distance of the nearest example to the threshold of that unit. Then the rule makes at most $R^2/\gamma^2$ mistakes, whatever the order of the examples. The cell above puts numbers in: the bound is loose, and it holds. **If no unit gets all examples right, it never stops.** That is the rest of this part.
+# **Will it always stop?** If some unit gets all examples right, yes. Novikoff (1962) proved it: append a 1 to every example, so that the bias is one more weight. Write $R$ for the length of the longest example and $\gamma$ for the distance of the nearest one to the border $z = 0$ of that unit. Then the rule, started at zero, makes at most $R^2/\gamma^2$ mistakes, whatever the order of the examples. The cell above puts numbers in: the bound is loose, and it holds. One and seven are only one pair, and not the hardest: all 45 pairs of digits are learned, in 11 rounds at most, and of the new digits between 88 % (two and three) and 100 % are right. **If no unit gets all examples right, it never stops.** That is the rest of this part.
 #
 # ### What a single neuron cannot do
 #
@@ -811,14 +831,14 @@ def dense(x, w, b):
 
 
 # %% tests="dense" part="formula" points=1
-# The example of the text, and the same row doubled: 2*1 + 4*3 + 10 = 24
+# The example of the text, and a row with a negative result: 1*1 - 4*3 + 10 = -1
 check.close(
     dense(
-        np.array([[1.0, 2.0], [2.0, 4.0]]),
+        np.array([[1.0, 2.0], [1.0, -4.0]]),
         np.array([[1.0, 0.0, 2.0], [3.0, 1.0, -1.0]]),
         np.array([10.0, 20.0, 30.0]),
     ),
-    np.array([[17.0, 22.0, 30.0], [24.0, 24.0, 30.0]]),
+    np.array([[17.0, 22.0, 30.0], [-1.0, 16.0, 36.0]]),
     what="dense, two rows, two inputs, three units",
 )
 
@@ -946,7 +966,7 @@ plt.show()
 #
 # ![Memory of a dense layer of 1,000 units against the size of the picture on logarithmic axes, a straight line: 0.009 gigabytes at 28 by 28, 0.48 at 200 by 200, 24.9 at 1920 by 1080, above the 16 gigabytes of a laptop.](figures/dense_memory.png)
 #
-# A film frame of 1920 x 1080 is too much: 24.9 GB for 1,000 units. And 1,000 units are nothing: they must stand for a whole picture. A layer that gives as many numbers as it takes needs the *square* of 6,220,800: 38.7 trillion weights, 155 terabytes. Every training example must then move each of them. Digits of 8 x 8 are fine. Photographs are not.
+# A film frame of 1920 x 1080 is too much: 24.9 GB for 1,000 units. And 1,000 units are nothing: they must stand for a whole picture. A layer that gives as many numbers as it takes needs the *square* of 6,220,800: 38.7 trillion weights, 155 terabytes. Every step of training must then move each of them. Digits of 8 x 8 are fine. Photographs are not.
 #
 # </details>
 
@@ -1081,7 +1101,7 @@ del _hidden
 # %% [markdown]
 # ### Exercise: `tanh`
 #
-# *3 minutes, easy. What it is for: LeNet-5 and most networks before 2012 used it.*
+# *3 minutes, easy. What it is for: LeNet-5 (in a stretched form) and many networks before 2012 used it.*
 #
 # NumPy has `np.tanh`, and you may use it. The formula with four exponentials overflows: `inf / inf` again. (By the way: $\tanh x = 2\,\mathrm{sigmoid}(2x) - 1$. It is the sigmoid, stretched to go from $-1$ to 1.)
 #
@@ -1240,6 +1260,9 @@ def _hidden():
                 what = f"leaky_relu, {kind.__name__} {shape}, negative_slope={slope}"
                 check.close(leaky_relu(x, slope), expected, what=what)
                 check.unchanged(before, x, what="x")
+    x = 40 * rng.standard_normal((3, 5))
+    expected = torch.nn.functional.leaky_relu(torch.tensor(x)).numpy()
+    check.close(leaky_relu(x), expected, what="leaky_relu (3, 5), negative_slope not given")
 
 
 _hidden()
@@ -1388,7 +1411,7 @@ plt.show()
 #
 # </details>
 #
-# In a deep network slopes are multiplied, one factor for each layer. Ten sigmoids in a row pass on at most $(1/4)^{10}$, about one millionth. Ten ReLUs that are switched on pass on 1.
+# In a deep network slopes are multiplied, one factor for each layer. Leave the weights aside: ten sigmoids in a row pass on at most $(1/4)^{10}$, about one millionth. Ten ReLUs that are switched on pass on 1.
 
 # %%
 print(f"largest slope of the sigmoid  {slope_of(sigmoid, line).max():.4f}")
@@ -1429,7 +1452,7 @@ plt.show()
 #
 # ![Four curves of output against input: a straight line without a function, stairs with the step, a line with kinks with ReLU, a smooth wave with tanh.](figures/same_weights.png)
 #
-# Nothing: a straight line, as you proved in part 4. Step: a staircase, with a jump where a hidden unit switches. ReLU: a broken line, with a kink where a unit switches. tanh: the same, rounded. With enough units a broken line or a staircase comes as near to any continuous curve as you like (Cybenko 1989 and Hornik 1991 are the classic proofs). A straight line never does. Only: the staircase has slope 0 nearly everywhere. It cannot be learned through slopes. That is why the step had to go.
+# Nothing: a straight line, as you proved in part 4. Step: a staircase, with a jump where a hidden unit switches. ReLU: a broken line, with a kink where a unit switches. tanh: the same, rounded. With enough units a broken line or a staircase comes as near as you like to any continuous curve over an interval. (Cybenko 1989 and Hornik 1991 are the classic proofs, for bends like tanh; Leshno and others 1993 have it for nearly every bend that is not a polynomial, ReLU and the step among them.) A straight line never does. Only: the staircase has slope 0 nearly everywhere. It cannot be learned through slopes. That is why the step had to go.
 #
 # </details>
 
@@ -1482,7 +1505,7 @@ check.close(hidden, np.array([[0, 0], [0, 1], [1, 0], [0, 0]]), what="the four p
 # %% [markdown]
 # ### Units that die
 #
-# ReLU has slope 0 on the left. If a unit's $z$ is negative for **every** picture, its output is always 0, its slope is always 0, and nothing that is learned through slopes will ever move it again. It is **dead**. This happens: one step of learning that is too large pushes a bias far down.
+# ReLU has slope 0 on the left. If a unit's $z$ is negative for **every** picture, its output is always 0, its slope is always 0, and nothing that is learned through slopes will move its weights again. It is **dead**, unless the layers before it change and wake it. This happens: one step of learning that is too large pushes a bias far down.
 #
 # **Predict.** 200 random units look at 1,000 handwritten digits. All biases are set to 0, then to $-1$, $-2$, down to $-5$. What share of the ReLU units is dead? And of leaky ReLU units?
 
@@ -1544,7 +1567,7 @@ assert max(dead["leaky_relu"]) == 0
 # %% [markdown]
 # ### Exercise: `softmax`
 #
-# *15 minutes, medium. What it is for: the last function of every classifier, and of every attention layer in the world.*
+# *15 minutes, medium. What it is for: the last function of nearly every classifier, and the middle of nearly every attention layer.*
 #
 # The probabilities add up to 1 along `axis`, which may be any axis of an array of any number of dimensions. Each row has its own largest logit.
 #
@@ -1601,12 +1624,14 @@ del _hidden
 # %% tests="softmax" part="large" points=1
 # Each row by itself: a difference of ln 3 makes 1 : 3, wherever the row lies
 _low, _high = np.array([0.0, np.log(3.0)]), np.array([2000.0, 2000.0 + np.log(3.0)])
+_x = np.stack([_low, _high, -_high])
 check.close(
-    softmax(np.stack([_low, _high, -_high])),
+    softmax(_x),
     np.array([[0.25, 0.75], [0.25, 0.75], [0.75, 0.25]]),
     what="softmax of three rows around 0, 2000, -2000",
 )
-del _low, _high
+check.unchanged(np.stack([_low, _high, -_high]), _x, what="x")
+del _low, _high, _x
 
 
 ### BEGIN HIDDEN TESTS
@@ -1624,6 +1649,11 @@ def _hidden():
     x = np.array([[1e4, -1e4, 0.0], [-1e4, -1e4, -1e4]])
     expected = np.array([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     check.close(softmax(x), expected, what="softmax of 10000, -10000, 0")
+    for axis in (0, 1, -2):
+        x = rng.standard_normal((3, 4, 2))
+        expected = torch.softmax(torch.tensor(x), dim=axis).numpy()
+        what = f"softmax, x {x.shape}, all near 1000, axis={axis}"
+        check.close(softmax(x + 1000.0, axis), expected, what=what)
 
 
 _hidden()
@@ -1853,7 +1883,7 @@ print(
 #
 # *15 minutes, medium. What it is for: yes-or-no answers: is there a face, did the student pass, is this pixel part of the road?*
 #
-# `p` are probabilities of "yes", `y` the labels 0 and 1 (of any number type), both of the same shape, any shape. The mean goes over all elements. `p` may be exactly 0 or 1 **where the label agrees**; the opposite, surely wrong, is not tested. If you guard against $\log 0$, the guard must not be noticed: three percent of the loss is allowed at $p = 10^{-12}$. So a guard of $10^{-12}$ or less is all right.
+# `p` are probabilities of "yes", `y` the labels 0 and 1 (of any number type), both of the same shape, any shape. The mean goes over all elements. `p` may be exactly 0 or 1 **where the label agrees**; the opposite, surely wrong, is not tested. If you guard against $\log 0$, the guard must not be noticed: three percent of the loss is allowed at $p = 10^{-12}$. So a guard of $10^{-12}$ or less is all right, if it works for float32 as well: there $1 - 10^{-12}$ is exactly 1.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -1921,6 +1951,11 @@ check.close(
     np.log(2.0) / 4,
     what="p = 1, 0, 1/2, 1, y = 1, 0, 1, 1",
 )
+check.close(
+    binary_cross_entropy(np.array([1.0, 0.0], dtype=np.float32), np.array([1, 0])),
+    0.0,
+    what="p = 1, 0 in float32, y = 1, 0",
+)
 
 
 ### BEGIN HIDDEN TESTS
@@ -1963,6 +1998,9 @@ def _hidden():
         expected = float(-np.log(tiny))
         what = f"binary_cross_entropy, p = {tiny}, 1 - {tiny}, y = 1, 0"
         check.close(binary_cross_entropy(p, y), expected, what=what, rtol=0.03)
+    expected = 12 * float(np.log(10.0))  # -ln 1e-12
+    got = binary_cross_entropy(np.array([[1e-12], [1e-12]]), np.array([[1], [1]]))
+    check.close(got, expected, what="binary_cross_entropy, p = 1e-12 twice, y = 1", rtol=0.03)
 
 
 _hidden()
@@ -2204,6 +2242,9 @@ def _hidden():
             )
             check.unchanged(before[0], x, what="x")
             check.unchanged(before[1], y, what="y")
+    x, y = np.eye(4)[[2, 0, 3]], np.array([2, 1, 3])  # logits, though every row adds up to 1
+    expected = float(torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(y)))
+    check.close(cross_entropy(x, y), expected, what="cross_entropy, logits that add up to 1")
 
 
 _hidden()
@@ -2321,6 +2362,12 @@ check.close(
     10000.0,
     what="cross_entropy of logits 10000 and -10000, y = 1, 0",
 )
+# Each row has its own maximum: 1/4 and 1/2, so (ln 4 + ln 2) / 2 = 1.5 ln 2
+check.close(
+    cross_entropy(np.array([[0.0, np.log(3.0)], [5000.0, 5000.0]]), np.array([0, 1])),
+    1.5 * np.log(2.0),
+    what="cross_entropy of rows around 0 and 5000, y = 0, 1",
+)
 
 
 ### BEGIN HIDDEN TESTS
@@ -2435,7 +2482,7 @@ check.close(cross_entropy(np.zeros((10, 10)), truth), np.log(10.0), what="ln 10"
 #
 # Your XOR network, on every pair of neighbours in a photograph: $a$ is a pixel, $b$ the one to its right. "Is there an edge?" means: do they differ by more than 0.1, in either direction? That is XOR with shades of grey. The network: `dense`, `relu`, `perceptron`, nine numbers in all.
 #
-# Beside it stands the best single neuron that there is, found by trying 360 directions and every threshold. To be fair to both, edges and non-edges count half each.
+# Beside it stands the best single neuron that there is, found by trying 360 directions with 201 thresholds each, on these very pairs. To be fair to both, edges and non-edges count half each.
 #
 # **Predict.** Guessing has 50 %. What does the best single neuron get? The network?
 
@@ -2498,7 +2545,7 @@ assert 60 < fair_accuracy(answers["best single neuron"]) < 85
 #
 # The hidden weights are drawn by chance and **never trained**. Only the last layer is fitted, by least squares, in one step (a formula, no learning by slopes). This is honest and simple, and it allows a clean experiment: the same random weights, the same fitting, and only the function in the middle differs.
 #
-# **Predict.** With 10 units per class or with a thousand units in all: which of these beat a single dense layer on the pixels? Nothing in the middle, the step, ReLU, tanh?
+# **Predict.** With 16 hidden units, and with a thousand: which of these beat a single dense layer on the pixels? Nothing in the middle, the step, ReLU, tanh?
 
 # %%
 data_name, pictures_x, pictures_y = "digits", handwritten.images, handwritten.labels
@@ -2511,7 +2558,7 @@ if profile == "full":
             official.images[:20_000],
             official.labels[:20_000],
         )
-        n_train, widths, repeats = 15_000, (64, 256, 1000, 3000), 3
+        n_train, widths, repeats = 15_000, (64, 256, 1000, 3000), 1  # some minutes
     except DataError as error:
         print(error)
 ready = standardise(pictures_x, pictures_x[:n_train]).reshape(len(pictures_x), -1).astype(float)
@@ -2527,7 +2574,10 @@ def random_layer(width, number):
 
 
 def fit_last(h, y, ridge=3.0):
-    """Weights (D, 10) and biases (10,) that bring dense(h, w, b) nearest to one-hot rows of y."""
+    """Weights (D, 10) and biases (10,) that bring dense(h, w, b) nearest to one-hot rows of y.
+
+    ridge > 0 keeps the weights small: large ones learn the fitted digits by heart.
+    """
     with_one = np.c_[h, np.ones(len(h))]
     normal = with_one.T @ with_one + ridge * np.eye(with_one.shape[1])
     both = np.linalg.solve(normal, with_one.T @ np.eye(10)[y])
@@ -2550,7 +2600,7 @@ for name, bend in bends.items():
             w2, b2 = fit_last(bend(dense(train_x, w1, b1)), train_y)
             scores.append(accuracy(dense(bend(dense(test_x, w1, b1)), w2, b2), test_y))
         reached[name].append(float(np.mean(scores)))
-print(f"{data_name}: {n_train:,} to fit, {len(test_y):,} to test, mean of {repeats} random layers")
+print(f"{data_name}: {n_train:,} to fit, {len(test_y):,} to test, mean of {repeats} drawn")
 print(f"{'hidden units':<14}", " ".join(f"{width:>7,}" for width in widths))
 for name, values in reached.items():
     print(f"{name:<14}", " ".join(f"{value:6.1f}%" for value in values))
@@ -2574,7 +2624,7 @@ plt.show()
 #
 # ![Accuracy against the number of random hidden units. Without a function it rises to the level of a single layer and stays there; with the step, ReLU and tanh it rises above it.](figures/random_features.png)
 #
-# *Nothing* climbs to the level of the single layer and stays on it, however many units you pay for: a thousand linear units are the 64 pixels, mixed. That is your proof of part 4, as a measurement. **Same weights, same fitting; put a bend in the middle, and the network reads most of the digits that the line misread.** With few units random features are *worse* than the pixels. They were never trained, and much is lost on the way. ReLU and tanh end up close together, and the step behind them: it keeps only a yes or no of each sum.
+# *Nothing* climbs to the level of the single layer and stays on it, however many units you pay for: a thousand linear units are the 64 pixels, mixed. That is your proof of part 4, as a measurement. **Same weights, same fitting; put a bend in the middle, and the network reads most of the digits that the line misread.** With few units random features are *worse* than the pixels. They were never trained, and much is lost on the way. ReLU and tanh end up close together, and the step behind them: it keeps only a yes or no of each sum. (One reservation: the ridge of 3 and the numbers of units were chosen with a look at the new digits. From 1 to 30 the ridge moves ReLU and tanh at a thousand units by half a point and the step by about three, and the order stays.)
 #
 # </details>
 
@@ -2653,7 +2703,7 @@ print(f"cross-entropy as it is {test_loss[0]:.3f}, times {chosen:.0f}: {final:.3
 if data_name == "digits":
     assert accuracy(test_logits, test_y) > 95
     assert min(loss_of["fitted"][0], test_loss[0]) > 1.46
-    assert chosen == 16
+    assert chosen in (12, 16)
     assert test_loss[0] > 10 * final
     assert int(np.argmin(loss_of["fitted"])) == len(scales) - 1
 check.close(
@@ -2661,14 +2711,18 @@ check.close(
 )
 
 # %% [markdown]
-# The nearest stored picture did as well on untouched digits, in part 1. So what is won? Two things. This network computes with fixed weights and need not keep the pictures. And every weight in it can be *moved*: with slopes, the hidden layer will be trained as well (unit 04), and with shared weights (unit 02) it will survive what broke the pixels. For it has not yet. Try:
+# The nearest stored picture of part 1 does as well on the same untouched digits (the next cell counts). So what is won? Two things. This network computes with fixed weights and need not keep the pictures. And every weight in it can be *moved*: with slopes, the hidden layer will be trained as well (unit 04), and with shared weights (unit 02) it will survive what broke the pixels. For it has not yet. Try:
 
 # %%
 if data_name == "digits":
     shifted = np.zeros_like(pictures_x)
     shifted[..., 1:] = pictures_x[..., :-1]  # one pixel to the right
     shifted = standardise(shifted, pictures_x[:n_train]).reshape(len(shifted), -1)[n_train:]
+    same_digits = framed(ink[n_train:])
+    nearest = 100 * float(np.mean(nearest_label(same_digits) == test_y))
+    print(f"nearest stored       {nearest:5.1f} %")
     print(f"new digits           {accuracy(test_logits, test_y):5.1f} %")
+    assert abs(nearest - accuracy(test_logits, test_y)) < 1
     print(f"moved by ONE pixel   {accuracy(network(shifted), test_y):5.1f} %")
     assert accuracy(network(shifted), test_y) < 75
 
@@ -2693,4 +2747,4 @@ if data_name == "digits":
 #
 # ## The road not taken
 #
-# The hidden layer of part 8 was random. That is a serious idea with a name, *random features* (A. Rahimi and B. Recht, NeurIPS 2007), and with ever more units it becomes a *kernel method*: one fits all of it in closed form, and learning by slopes is not needed. For 8 x 8 pixels this is hard to beat. For photographs the random features would have to be too many, and the road of this course is the other one: fewer features, but learned.
+# The hidden layer of part 8 was random. That is a serious idea with a name, *random features* (A. Rahimi and B. Recht, NeurIPS 2007), and with ever more units it becomes a *kernel method*: one fits all of it in closed form, and learning by slopes is not needed. For 8 x 8 pixels it does well, as you saw. For photographs the random features would have to be too many, and the road of this course is the other one: fewer features, but learned.

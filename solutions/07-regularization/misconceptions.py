@@ -28,17 +28,6 @@ def zeros_init(shape, rng=None):
     return 0.01 * rng.standard_normal(shape)
 
 
-@misconception(
-    "zeros_init",
-    "Compare the shape of your result with the shape that was asked for.",
-    name="flat_zeros",
-    fails=["zeros_init-tests"],
-)
-def zeros_init(shape, rng=None):
-    """One long row of zeros."""
-    return np.zeros(int(np.prod(shape)))
-
-
 @alternative("zeros_init", name="full")
 def zeros_init(shape, rng=None):
     """A constant array in single precision."""
@@ -69,18 +58,6 @@ def he_init(shape, rng):
 
 @misconception(
     "he_init",
-    "Multiply numbers by c, and their variance is multiplied by c squared. Which of the two is 2 / fan_in?",
-    name="variance_as_std",
-    fails=["he_init-dense", "he_init-convolution"],
-)
-def he_init(shape, rng):
-    """2 / fan_in is taken as the standard deviation."""
-    fan_in = shape[0] if len(shape) == 2 else np.prod(shape[1:])
-    return rng.standard_normal(shape) * 2 / fan_in
-
-
-@misconception(
-    "he_init",
     "Count the inputs of one unit, not its outputs. In a dense weight of shape (fan_in, fan_out), which axis is it?",
     name="fan_out",
     fails=["he_init-dense", "he_init-convolution"],
@@ -105,42 +82,6 @@ def he_init(shape, rng):
 
 @misconception(
     "he_init",
-    "Dense weights are right. A convolution weight has its filters in front: shape[0] is C_out.",
-    name="first_axis_always",
-    fails=["he_init-convolution"],
-)
-def he_init(shape, rng):
-    """shape[0] is the fan-in of everything."""
-    return rng.standard_normal(shape) * np.sqrt(2 / shape[0])
-
-
-@misconception(
-    "he_init",
-    "What is the mean of your weights? rng.random gives numbers from 0 to 1, none of them negative.",
-    name="never_negative",
-    fails=["he_init-dense", "he_init-convolution"],
-)
-def he_init(shape, rng):
-    """Uniform from 0 to 1, scaled."""
-    fan_in = shape[0] if len(shape) == 2 else np.prod(shape[1:])
-    return rng.random(shape) * np.sqrt(2 / fan_in)
-
-
-@misconception(
-    "he_init",
-    "A uniform distribution on [-a, a] has variance a squared / 3. Which a gives 2 / fan_in?",
-    name="std_as_bound",
-    fails=["he_init-dense", "he_init-convolution"],
-)
-def he_init(shape, rng):
-    """Uniform with sqrt(2 / fan_in) as its bound."""
-    fan_in = shape[0] if len(shape) == 2 else np.prod(shape[1:])
-    a = np.sqrt(2 / fan_in)
-    return rng.uniform(-a, a, shape)
-
-
-@misconception(
-    "he_init",
     "Half of the signal is cut off by the ReLU. Where is that half in your formula?",
     name="lecun",
     fails=["he_init-dense", "he_init-convolution"],
@@ -149,18 +90,6 @@ def he_init(shape, rng):
     """1 / fan_in: the ReLU is forgotten."""
     fan_in = shape[0] if len(shape) == 2 else np.prod(shape[1:])
     return rng.standard_normal(shape) / np.sqrt(fan_in)
-
-
-@misconception(
-    "he_init",
-    "The numbers are right, and they come from the wrong place. Who gave you rng, and what for?",
-    name="global_random",
-    fails=["he_init-stream"],
-)
-def he_init(shape, rng):
-    """NumPy's global generator."""
-    fan_in = shape[0] if len(shape) == 2 else np.prod(shape[1:])
-    return np.random.randn(*shape) * np.sqrt(2 / fan_in)
 
 
 @misconception(
@@ -234,19 +163,6 @@ def xavier_init(shape, rng):
 
 @misconception(
     "xavier_init",
-    "sqrt(2 / (fan_in + fan_out)) is the std. A uniform distribution's std is its bound over sqrt(3).",
-    name="std_as_bound",
-    fails=["xavier_init-dense", "xavier_init-convolution"],
-)
-def xavier_init(shape, rng):
-    """Uniform with the std as its bound."""
-    fans = (shape[0] + shape[1]) * np.prod(shape[2:])
-    bound = np.sqrt(2 / fans)
-    return rng.uniform(-bound, bound, shape)
-
-
-@misconception(
-    "xavier_init",
     "The variance is 2 / (fan_in + fan_out). By what do you multiply numbers whose variance is 1?",
     name="no_root",
     fails=["xavier_init-dense", "xavier_init-convolution"],
@@ -266,18 +182,6 @@ def xavier_init(shape, rng):
 def xavier_init(shape, rng):
     """C_in + C_out, without kH * kW."""
     return rng.standard_normal(shape) * np.sqrt(2 / (shape[0] + shape[1]))
-
-
-@misconception(
-    "xavier_init",
-    "Dense weights are right. In your fan-out the kernel is missing: at how many places of it does a filter see one input pixel?",
-    name="fan_out_without_kernel",
-    fails=["xavier_init-convolution"],
-)
-def xavier_init(shape, rng):
-    """The kernel counts in the fan-in only."""
-    fans = sum(shape) if len(shape) == 2 else int(np.prod(shape[1:])) + shape[0]
-    return rng.standard_normal(shape) * np.sqrt(2 / fans)
 
 
 @misconception(
@@ -356,45 +260,6 @@ def truncated_normal(shape, rng, std=1.0, bound=2.0):
         w[outside] = std * rng.standard_normal(outside.sum())
         outside = np.abs(w) > bound
     return w
-
-
-@misconception(
-    "truncated_normal",
-    "Look at the smallest of your weights as well. There are two tails.",
-    name="upper_tail_only",
-    fails=["truncated_normal-bounds", "truncated_normal-redrawn"],
-)
-def truncated_normal(shape, rng, std=1.0, bound=2.0):
-    """Only large positive numbers are drawn again."""
-    z = rng.standard_normal(shape)
-    outside = z > bound
-    while outside.any():
-        z[outside] = rng.standard_normal(outside.sum())
-        outside = z > bound
-    return std * z
-
-
-@misconception(
-    "truncated_normal",
-    "How many of your weights are exactly 0? The tails were to be drawn again, not wiped out.",
-    name="zeroes_the_tails",
-    fails=["truncated_normal-redrawn"],
-)
-def truncated_normal(shape, rng, std=1.0, bound=2.0):
-    """What lies outside becomes 0."""
-    z = rng.standard_normal(shape)
-    return std * np.where(np.abs(z) > bound, 0.0, z)
-
-
-@misconception(
-    "truncated_normal",
-    "Inside the bounds a normal distribution is not flat. Which numbers should come most often?",
-    name="uniform",
-    fails=["truncated_normal-redrawn"],
-)
-def truncated_normal(shape, rng, std=1.0, bound=2.0):
-    """Uniform between the bounds."""
-    return rng.uniform(-bound * std, bound * std, shape)
 
 
 @misconception(
@@ -493,17 +358,6 @@ def l1(w, strength):
     return strength * np.sum(np.abs(w)), np.where(w >= 0, strength, -strength)
 
 
-@misconception(
-    "l1",
-    "Positive and negative weights cancel in your penalty. Which comes first, the absolute value or the sum?",
-    name="abs_of_sum",
-    fails=["l1-penalty"],
-)
-def l1(w, strength):
-    """|sum w|."""
-    return strength * np.abs(np.sum(w)), strength * np.sign(w)
-
-
 @alternative("l1", name="loop")
 def l1(w, strength):
     """A loop over the weights; the result is a float."""
@@ -568,39 +422,6 @@ def l2(w, strength):
     return strength / 2 * np.sqrt(np.sum(w**2)), strength * w
 
 
-@misconception(
-    "l2",
-    "The gradient of a penalty with a strength has a strength in it.",
-    name="gradient_without_strength",
-    fails=["l2-gradient"],
-)
-def l2(w, strength):
-    """The gradient is w."""
-    return strength / 2 * np.sum(w**2), w
-
-
-@misconception(
-    "l2",
-    "Mean or sum? Look at the formula again.",
-    name="mean",
-)
-def l2(w, strength):
-    """Mean instead of sum."""
-    return strength / 2 * np.mean(w**2), strength * w / w.size
-
-
-@misconception(
-    "l2",
-    "Print w before and after the call. Whose weights have you multiplied?",
-    name="in_place",
-)
-def l2(w, strength):
-    """The caller's weights are overwritten."""
-    penalty = strength / 2 * np.sum(w**2)
-    w *= strength
-    return penalty, w
-
-
 @alternative("l2", name="dot")
 def l2(w, strength):
     """A dot product of w with itself."""
@@ -647,18 +468,6 @@ def max_norm(w, limit):
 
 @misconception(
     "max_norm",
-    "Dense weights are right. All weights of one filter make one length: which axes are summed?",
-    name="axis_0_always",
-    fails=["max_norm-convolution", "max_norm-keeps"],
-)
-def max_norm(w, limit):
-    """Always over axis 0."""
-    length = np.sqrt(np.sum(w**2, axis=0, keepdims=True))
-    return w * (limit / np.maximum(length, limit))
-
-
-@misconception(
-    "max_norm",
     "Dense weights are right. A filter of two channels is one unit and has one length, not two.",
     name="each_kernel",
     fails=["max_norm-convolution", "max_norm-keeps"],
@@ -684,28 +493,6 @@ def max_norm(w, limit):
 
 @misconception(
     "max_norm",
-    "You limit single weights. The direction of the unit changes with that. Scale all of its weights alike.",
-    name="clips_weights",
-)
-def max_norm(w, limit):
-    """Each weight is clipped."""
-    return np.clip(w, -limit, limit)
-
-
-@misconception(
-    "max_norm",
-    "Is the length the sum of squares, or its root?",
-    name="squared_length",
-)
-def max_norm(w, limit):
-    """The root is forgotten."""
-    axes = 0 if w.ndim == 2 else (1, 2, 3)
-    length = np.sum(w**2, axis=axes, keepdims=True)
-    return w * (limit / np.maximum(length, limit))
-
-
-@misconception(
-    "max_norm",
     "Try a unit whose weights are all 0, and look for nan.",
     name="divides_by_zero",
     fails=["max_norm-keeps"],
@@ -715,20 +502,6 @@ def max_norm(w, limit):
     axes = 0 if w.ndim == 2 else (1, 2, 3)
     length = np.sqrt(np.sum(w**2, axis=axes, keepdims=True))
     return w / length * np.minimum(length, limit)
-
-
-@misconception(
-    "max_norm",
-    "Print w before and after the call. The contract says that no argument is changed.",
-    name="in_place",
-    fails=["max_norm-keeps"],
-)
-def max_norm(w, limit):
-    """The caller's weights are overwritten."""
-    axes = 0 if w.ndim == 2 else (1, 2, 3)
-    length = np.sqrt(np.sum(w**2, axis=axes, keepdims=True))
-    w *= limit / np.maximum(length, limit)
-    return w
 
 
 @alternative("max_norm", name="loop")
@@ -799,34 +572,6 @@ def dropout(x, p, rng, training=True):
 
 @misconception(
     "dropout",
-    "Scaled rightly, and too few or too many survive. With which probability is rng.random() below p?",
-    name="drops_too_many",
-    fails=["dropout-mask", "dropout-frequency"],
-)
-def dropout(x, p, rng, training=True):
-    """Kept with probability p, scaled by 1 / (1 - p)."""
-    if not training:
-        return x * 1.0, None
-    mask = (rng.random(x.shape) < p) / (1 - p)
-    return x * mask, mask
-
-
-@misconception(
-    "dropout",
-    "y is right. The mask should be what x was multiplied by, and the backward function knows no p.",
-    name="mask_without_scale",
-    fails=["dropout-mask"],
-)
-def dropout(x, p, rng, training=True):
-    """A mask of True and False, the scale apart from it."""
-    if not training:
-        return x * 1.0, None
-    mask = rng.random(x.shape) >= p
-    return x * mask / (1 - p), mask
-
-
-@misconception(
-    "dropout",
     "Look at two pictures of one batch. Were the same units dropped in both?",
     name="one_mask_for_the_batch",
     fails=["dropout-frequency"],
@@ -837,52 +582,6 @@ def dropout(x, p, rng, training=True):
         return x * 1.0, None
     mask = np.ones(x.shape) * (rng.random(x.shape[-1:]) >= p) / (1 - p)
     return x * mask, mask
-
-
-@misconception(
-    "dropout",
-    "For a batch of pictures you drop whole maps. Here every element has its own throw.",
-    name="whole_channels",
-    fails=["dropout-frequency"],
-)
-def dropout(x, p, rng, training=True):
-    """Spatial dropout."""
-    if not training:
-        return x * 1.0, None
-    throws = rng.random(x.shape[:2] if x.ndim == 4 else x.shape)
-    mask = (throws >= p) / (1 - p)
-    if x.ndim == 4:
-        mask = np.broadcast_to(mask[:, :, None, None], x.shape).copy()
-    return x * mask, mask
-
-
-@misconception(
-    "dropout",
-    "Call it with training=False. Is anything dropped?",
-    name="always_on",
-    fails=["dropout-inference"],
-)
-def dropout(x, p, rng, training=True):
-    """training is not looked at."""
-    mask = (rng.random(x.shape) >= p) / (1 - p)
-    return x * mask, mask
-
-
-@misconception(
-    "dropout",
-    "Print x before and after the call. The contract says that no argument is changed.",
-    name="in_place",
-    fails=["dropout-mask", "dropout-stream"],
-)
-def dropout(x, p, rng, training=True):
-    """The caller's x is overwritten, if its dtype allows."""
-    if not training:
-        return x * 1.0, None
-    mask = (rng.random(x.shape) >= p) / (1 - p)
-    if x.dtype.kind != "f":
-        return x * mask, mask
-    x *= mask
-    return x, mask
 
 
 @misconception(
@@ -955,16 +654,6 @@ def dropout_backward(dy, mask):
 
 @misconception(
     "dropout_backward",
-    "A dropped unit had no influence on the loss. What is its gradient?",
-    name="passes_all",
-)
-def dropout_backward(dy, mask):
-    """No mask at all."""
-    return dy * 1.0
-
-
-@misconception(
-    "dropout_backward",
     "The contract says that no argument is changed. Whose array do you write into?",
     name="in_place",
 )
@@ -1010,29 +699,6 @@ class EarlyStopping:
         else:
             self.waited += 1
         return self.waited > self.patience
-
-
-@misconception(
-    "EarlyStopping",
-    "What happens to your counter when there is an improvement? Patience counts updates in a row.",
-    name="never_resets",
-    fails=["EarlyStopping-patience", "EarlyStopping-delta"],
-)
-class EarlyStopping:
-    """All bad updates count together."""
-
-    def __init__(self, patience, min_delta=0.0):
-        self.patience, self.min_delta = patience, min_delta
-        self.best, self.best_params, self.waited = np.inf, None, 0
-
-    def update(self, loss, params=None):
-        if loss < self.best - self.min_delta:
-            self.best = loss
-            if params is not None:
-                self.best_params = {name: w.copy() for name, w in params.items()}
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
 
 
 @misconception(
@@ -1108,52 +774,6 @@ class EarlyStopping:
 
 @misconception(
     "EarlyStopping",
-    "min_delta makes it harder to improve. Yours makes it easier: check the sign.",
-    name="delta_added",
-    fails=["EarlyStopping-delta", "EarlyStopping-best", "EarlyStopping-weights"],
-)
-class EarlyStopping:
-    """best + min_delta."""
-
-    def __init__(self, patience, min_delta=0.0):
-        self.patience, self.min_delta = patience, min_delta
-        self.best, self.best_params, self.waited = np.inf, None, 0
-
-    def update(self, loss, params=None):
-        if loss < self.best + self.min_delta:
-            self.best, self.waited = loss, 0
-            if params is not None:
-                self.best_params = {name: w.copy() for name, w in params.items()}
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
-
-
-@misconception(
-    "EarlyStopping",
-    "A loss that equals the best is no improvement. Below, or at most?",
-    name="equal_counts",
-    fails=["EarlyStopping-patience", "EarlyStopping-delta", "EarlyStopping-weights"],
-)
-class EarlyStopping:
-    """<= in the place of <."""
-
-    def __init__(self, patience, min_delta=0.0):
-        self.patience, self.min_delta = patience, min_delta
-        self.best, self.best_params, self.waited = np.inf, None, 0
-
-    def update(self, loss, params=None):
-        if loss <= self.best - self.min_delta:
-            self.best, self.waited = loss, 0
-            if params is not None:
-                self.best_params = {name: w.copy() for name, w in params.items()}
-        else:
-            self.waited += 1
-        return self.waited >= self.patience
-
-
-@misconception(
-    "EarlyStopping",
     "Give it a loss of NaN. Every comparison with NaN is False: which branch does it take?",
     name="nan_improves",
     fails=["EarlyStopping-patience", "EarlyStopping-best"],
@@ -1172,29 +792,6 @@ class EarlyStopping:
             self.best, self.waited = loss, 0
             if params is not None:
                 self.best_params = {name: w.copy() for name, w in params.items()}
-        return self.waited >= self.patience
-
-
-@misconception(
-    "EarlyStopping",
-    "Which weights do you keep: the best, or the newest?",
-    name="newest_weights",
-    fails=["EarlyStopping-weights"],
-)
-class EarlyStopping:
-    """best_params is taken in every update."""
-
-    def __init__(self, patience, min_delta=0.0):
-        self.patience, self.min_delta = patience, min_delta
-        self.best, self.best_params, self.waited = np.inf, None, 0
-
-    def update(self, loss, params=None):
-        if params is not None:
-            self.best_params = {name: w.copy() for name, w in params.items()}
-        if loss < self.best - self.min_delta:
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
         return self.waited >= self.patience
 
 
@@ -1271,18 +868,6 @@ def random_flip(x, rng, p=0.5):
 
 @misconception(
     "random_flip",
-    "With p = 1 every picture is to be mirrored. When is rng.random() larger than p?",
-    name="p_keeps",
-    fails=["random_flip-mirror", "random_flip-draws"],
-)
-def random_flip(x, rng, p=0.5):
-    """p is the probability to leave a picture alone."""
-    chosen = rng.random(len(x)) >= p
-    return np.where(chosen[:, None, None, None], x[..., ::-1], x)
-
-
-@misconception(
-    "random_flip",
     "Look at the pictures that you were given, after the call. Work on a copy.",
     name="in_place",
     fails=["random_flip-mirror"],
@@ -1304,18 +889,6 @@ def random_flip(x, rng, p=0.5):
     """Each channel has its own throw."""
     chosen = rng.random(x.shape[:2]) < p
     return np.where(chosen[:, :, None, None], x[..., ::-1], x)
-
-
-@misconception(
-    "random_flip",
-    "Your throws do not come from the rng that you were given.",
-    name="global_random",
-    fails=["random_flip-draws"],
-)
-def random_flip(x, rng, p=0.5):
-    """NumPy's global generator."""
-    chosen = np.random.random(len(x)) < p
-    return np.where(chosen[:, None, None, None], x[..., ::-1], x)
 
 
 @alternative("random_flip", name="loop")
@@ -1367,19 +940,6 @@ def random_crop(x, rng, size):
     h, w = size
     top = rng.integers(0, x.shape[2] - h + 1)
     left = rng.integers(0, x.shape[3] - w + 1)
-    return x[:, :, top : top + h, left : left + w].copy()
-
-
-@misconception(
-    "random_crop",
-    "A window from the middle is always the same window. Where is the chance?",
-    name="centre",
-    fails=["random_crop-draws"],
-)
-def random_crop(x, rng, size):
-    """Always the middle."""
-    h, w = size
-    top, left = (x.shape[2] - h) // 2, (x.shape[3] - w) // 2
     return x[:, :, top : top + h, left : left + w].copy()
 
 
@@ -1474,23 +1034,6 @@ def random_shift(x, rng, most):
 
 @misconception(
     "random_shift",
-    "Count the places that a pixel comes to. Row and column have their own draws.",
-    name="diagonal",
-    fails=["random_shift-draws"],
-)
-def random_shift(x, rng, most):
-    """One draw for both directions."""
-    H, W = x.shape[2:]
-    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
-    windows = []
-    for picture in padded:
-        top = left = rng.integers(0, 2 * most + 1)
-        windows.append(picture[:, top : top + H, left : left + W])
-    return np.stack(windows)
-
-
-@misconception(
-    "random_shift",
     "Move ten copies of one picture. Do all ten move alike?",
     name="one_move_for_all",
     fails=["random_shift-draws"],
@@ -1501,23 +1044,6 @@ def random_shift(x, rng, most):
     padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)))
     top, left = rng.integers(0, 2 * most + 1, size=2)
     return padded[:, :, top : top + H, left : left + W].copy()
-
-
-@misconception(
-    "random_shift",
-    "What comes in at the border of your pictures? Look at the default of np.pad's mode.",
-    name="repeats_the_border",
-    fails=["random_shift-places"],
-)
-def random_shift(x, rng, most):
-    """The border pixels are repeated."""
-    H, W = x.shape[2:]
-    padded = np.pad(x, ((0, 0), (0, 0), (most, most), (most, most)), mode="edge")
-    windows = []
-    for picture in padded:
-        top, left = rng.integers(0, 2 * most + 1, size=2)
-        windows.append(picture[:, top : top + H, left : left + W])
-    return np.stack(windows)
 
 
 @misconception(
@@ -1642,29 +1168,6 @@ def rotate(x, angles):
         lower = (1 - b) * picture[:, i + 1, j] + b * picture[:, i + 1, j + 1]
         turned.append((1 - a) * upper + a * lower)
     return np.stack(turned)
-
-
-@misconception(
-    "rotate",
-    "Two pictures, two angles: you turn them all by the first one.",
-    name="one_angle_for_all",
-    fails=["rotate-right_angles", "rotate-any_angle"],
-)
-def rotate(x, angles):
-    """The first angle is used for every picture."""
-    H, W = x.shape[2:]
-    rows, columns = np.indices((H, W))
-    down, right = rows - (H - 1) / 2, columns - (W - 1) / 2
-    picture = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    angle = np.radians(angles[0])
-    a = down * np.cos(angle) + right * np.sin(angle) + (H + 1) / 2
-    b = right * np.cos(angle) - down * np.sin(angle) + (W + 1) / 2
-    a, b = np.clip(a, 0, H + 1), np.clip(b, 0, W + 1)
-    i, j = np.minimum(a.astype(int), H), np.minimum(b.astype(int), W)
-    a, b = a - i, b - j
-    upper = (1 - b) * picture[:, :, i, j] + b * picture[:, :, i, j + 1]
-    lower = (1 - b) * picture[:, :, i + 1, j] + b * picture[:, :, i + 1, j + 1]
-    return (1 - a) * upper + a * lower
 
 
 @misconception(
@@ -1800,17 +1303,6 @@ def random_brightness(x, rng, most):
     return np.clip(x + rng.uniform(-most, most, (len(x), 1, 1, 1)), 0, 1)
 
 
-@misconception(
-    "random_brightness",
-    "Does any of your pictures become darker?",
-    name="only_brighter",
-    fails=["random_brightness-draws"],
-)
-def random_brightness(x, rng, most):
-    """From 1 to 1 + most."""
-    return np.minimum(x * rng.uniform(1, 1 + most, (len(x), 1, 1, 1)), 1)
-
-
 @alternative("random_brightness", name="loop")
 def random_brightness(x, rng, most):
     """One picture after another."""
@@ -1863,36 +1355,6 @@ def cutout(x, rng, size):
         left = rng.integers(0, x.shape[3] - size + 1)
         picture[:, top : top + size, left : left + size] = 0
     return y
-
-
-@misconception(
-    "cutout",
-    "Look at ten pictures. Is the hole in the same place in all of them?",
-    name="one_place_for_all",
-    fails=["cutout-square", "cutout-draws"],
-)
-def cutout(x, rng, size):
-    """One hole for the whole batch."""
-    y = x.copy()
-    top = rng.integers(0, x.shape[2]) - size // 2
-    left = rng.integers(0, x.shape[3]) - size // 2
-    y[:, :, max(top, 0) : top + size, max(left, 0) : left + size] = 0
-    return y
-
-
-@misconception(
-    "cutout",
-    "Print x after the call. Whose pictures have the holes?",
-    name="in_place",
-    fails=["cutout-square"],
-)
-def cutout(x, rng, size):
-    """The caller's pictures are cut."""
-    for picture in x:
-        top = rng.integers(0, x.shape[2]) - size // 2
-        left = rng.integers(0, x.shape[3]) - size // 2
-        picture[:, max(top, 0) : top + size, max(left, 0) : left + size] = 0
-    return x
 
 
 @misconception(
@@ -1977,16 +1439,6 @@ def augment(x, rng, steps):
     for step in reversed(steps):
         x = step(x, rng)
     return x
-
-
-@misconception(
-    "augment",
-    "You apply one step of the list, chosen by chance. All are asked for, in order.",
-    name="one_by_chance",
-)
-def augment(x, rng, steps):
-    """Only one step is applied."""
-    return steps[rng.integers(len(steps))](x, rng) if steps else x
 
 
 @misconception(

@@ -15,7 +15,7 @@
 #     limits:
 #       cell_seconds: 30
 #       submission_seconds: 300
-#     minutes: 300
+#     minutes: 335
 #     prerequisites:
 #     - 06-optimizers
 #     title: Initialisation and regularization
@@ -24,22 +24,22 @@
 # %% [markdown]
 # # Initialisation and regularization
 #
-# **300 minutes (take it in two sittings, the break is after part 4). You need units 01, 04 and 06: layers with `forward` and `backward`, the cross-entropy, Adam.**
+# **335 minutes (take it in two sittings, the break is after part 4). You need units 01, 04 and 06: layers with `forward` and `backward`, the cross-entropy, Adam.**
 #
 # A network can fail before its first step, and it can fail after its last. Today you see both. A network of 50 layers gets no signal through itself, so training never begins. A small network reads its 100 training digits without one mistake, and new digits badly. The first is a question of how large the first random numbers are. The second is a question of what you tell the network besides its 100 digits. At the end both are cured, and you will know by measurement which cure did it. One of them will not be the one you expect.
 #
 # | part | what you build | minutes |
 # |---|---|---|
 # | 1 | nothing yet: two failures | 10 |
-# | 2 | `zeros_init`: why all units stay equal | 20 |
+# | 2 | `zeros_init`: why all units stay equal | 15 |
 # | 3 | `he_init`, `xavier_init`: fifty layers, derived and drawn | 55 |
 # | 4 | `truncated_normal`, and what no variance tells you | 30 |
 # | 5 | capacity: too little, too much, far too much | 20 |
 # | 6 | `l1`, `l2`, `max_norm`, and noise | 50 |
 # | 7 | `dropout`, `dropout_backward`: 1,024 networks in one | 35 |
 # | 8 | `EarlyStopping` | 20 |
-# | 9 | `random_flip`, `random_crop`, `random_shift`, `rotate`, `random_brightness`, `cutout`, `augment` | 50 |
-# | 10 | both failures cured, and counted | 10 |
+# | 9 | `random_flip`, `random_crop`, `random_shift`, `rotate`, `random_brightness`, `cutout`, `augment` | 85 |
+# | 10 | both failures cured, and counted | 15 |
 
 # %% [markdown]
 # ## What your functions may count on, and what they promise
@@ -226,10 +226,13 @@ print(f"guessing without looking: loss ln 10 = {np.log(10):.3f}")
 
 
 # %% locked=true
-def split(number, pictures=canvases, n_test=500):
-    """100 pictures to train on, 100 to validate, n_test to test, drawn with seed `number`."""
-    order = np.random.default_rng(number).permutation(len(pictures))
-    parts = order[:100], order[100:200], order[200 : 200 + n_test]
+all_digits = range(len(labels))
+
+
+def split(number, pictures=canvases, pool=all_digits):
+    """100 pictures to train on, 100 to validate, 500 to test: those of pool, mixed with seed `number`."""
+    order = np.random.default_rng(number).permutation(pool)
+    parts = order[:100], order[100:200], order[200:700]
     return [(pictures[part], labels[part]) for part in parts]
 
 
@@ -302,7 +305,7 @@ assert first_losses["std 1"][-1] > 1e30
 #
 # $$dW_2 = h^\top d_s, \qquad dW_1 = x^\top\big( (d_s W_2^\top) \odot \phi'(xW_1) \big).$$
 #
-# $W_1 = 0$ makes $h = 0$, so $dW_2 = 0$. $W_2 = 0$ makes $dW_1 = 0$. Neither ever moves. Only the last bias learns: how frequent each digit is. **Nothing was large.** You will read that zeros lead to "very large responses". All responses are exactly 0.
+# $W_1 = 0$ makes $h = 0$, so $dW_2 = 0$. $W_2 = 0$ makes $dW_1 = 0$. Neither ever moves. Only the last bias learns: how frequent each digit is. **Nothing was large.** You will read that zeros lead to very large responses. All responses are exactly 0.
 #
 # **The deeper reason is symmetry.** Give all weights the same value, not zero: say 0.05. Now there are gradients. But swap any two hidden units, and the network is the same network. Their inputs are equal, their outgoing weights are equal, so their gradients are equal, so they are equal after the step, and after every step. A layer of 64 units that are all equal is *one* unit, written 64 times. Gradient descent cannot break a symmetry that the start and the data have. Random numbers can.
 #
@@ -861,7 +864,7 @@ assert 110 < 1.1**50 < 120
 #
 # ![Two lines over 50 layers on a logarithmic axis: with gain 1 level, with gain 1.1 rising to about a hundred times as much.](figures/gain.png)
 #
-# $1.1^{50} \approx 117$: the lines part exactly so. Ten percent per layer is still bearable, and training repairs it. A factor of 1.4 per layer is not.
+# $1.1^{50} \approx 117$: the lines part exactly so. Ten percent per layer is still bearable: such a network learns, if more slowly. A factor of 1.4 per layer is not (part 10).
 #
 # </details>
 
@@ -963,7 +966,7 @@ del _hidden
 ### END HIDDEN TESTS
 
 # %% tests="truncated_normal" part="redrawn" points=1
-# Nothing is piled up: 0.5 % of the weights lie between 1.98 and 2 (or -2 and -1.98), and no two are equal
+# Nothing is piled up: 0.2 % of the weights lie between 1.98 and 2 (or -2 and -1.98), and no two are equal
 _w = truncated_normal((100, 200), np.random.default_rng(0))
 _rim = float(np.mean(np.abs(_w) > 1.98))
 assert _rim < 0.01, f"{100 * _rim:.1f} % of the weights stand at the bounds: clipped, not redrawn?"
@@ -1148,7 +1151,7 @@ def cosines(x):
 
 
 def next_cosine(c):
-    """The cosine after one wide He layer with ReLU (Cho and Saul, 2009, eq. 6)."""
+    """The cosine after one wide He layer with ReLU (Cho and Saul, 2009)."""
     return (np.sqrt(1 - c**2) + c * (np.pi - np.arccos(c))) / np.pi
 
 
@@ -1175,7 +1178,7 @@ plt.show()
 #
 # ![The mean cosine between two digits over 50 layers: with ReLU and He weights it rises from 0.5 to nearly 1, close to the theoretical curve; with tanh and Xavier it stays far lower.](figures/angles.png)
 #
-# With ReLU it goes to 0.98 and beyond. All the digits point in nearly the same direction. The reason is that a ReLU's outputs are never negative: they share a mean, the shared part is kept by every layer, and the difference is partly cut away. The theoretical curve is exact for endless width (Y. Cho and L. Saul, 2009: one line of geometry) and has only one fixed point, 1. Tanh is odd and has no such drift.
+# With ReLU it goes to 0.98 and beyond. All the digits point in nearly the same direction. The reason is that a ReLU's outputs are never negative: they share a mean, the shared part is kept by every layer, and the difference is partly cut away. The theoretical curve follows one pair of digits through layers of endless width (Y. Cho and L. Saul, 2009: one line of geometry). It rises at every cosine below 1, so it can end only there. Tanh is odd: its outputs are as often negative as positive, share no mean, and the cosine hardly drifts.
 #
 # So fifty plain ReLU layers are hard to train even with the right variance. Yours will learn in part 10, but slowly, and with a small learning rate. Normalization (unit 08) and residual links (unit 12) were invented for this.
 #
@@ -1201,7 +1204,7 @@ feature_counts = [5, 10, 20, 40, 60, 80, 90, 100, 110, 125, 160, 250, 500, 1000,
 
 
 def feature_errors(count, number, ridge=0.0):
-    """Training and test error (%) of least squares on `count` random ReLU features, 100 digits."""
+    """Training and test error (%) and length of the weights of least squares on `count` features."""
     rng = np.random.default_rng(number)
     order = rng.permutation(len(rows))
     parts = order[:100], order[100:600]
@@ -1213,10 +1216,11 @@ def feature_errors(count, number, ridge=0.0):
         top = train_features.T @ np.linalg.solve(kernel, targets)
     else:
         top = np.linalg.lstsq(train_features, targets, rcond=None)[0]
-    return [
+    errors = [
         100 * float(np.mean((features @ top).argmax(axis=1) != labels[part]))
         for features, part in zip((train_features, test_features), parts, strict=True)
     ]
+    return [*errors, float(np.linalg.norm(top))]
 
 
 repeats = 20 if profile == "full" else 6
@@ -1238,11 +1242,11 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Error against the number of random features on a logarithmic axis. The training error is zero from 40 features on. The test error falls, rises from there to a sharp peak at 100 features, and falls again to its lowest value at 3,000. With L2 there is no peak.](figures/capacity.png)
+# ![Error against the number of random features on a logarithmic axis. The training error is near zero from 40 features on. The test error falls, rises from there to a sharp peak at 100 features, and falls again to its lowest value at 3,000. With L2 there is no peak.](figures/capacity.png)
 #
-# The U is there: from 60 features on, the test error gets worse and worse, up to $m = 100$. And then it falls again, below the bottom of the U. At $m=100$ there is exactly *one* solution that fits all digits, and it has to bend itself out of shape for that: its weights are huge. With more features there are many solutions, and the one with the smallest weights is tame. This is called **double descent** (M. Belkin and others, 2019).
+# The U is there: from 60 features on, the test error gets worse and worse, up to $m = 100$. And then it falls again, below the bottom of the U. At $m=100$ there is exactly *one* solution that fits all digits, and it has to bend itself out of shape for that: its weights are huge (the next cell prints their length). With more features there are many solutions, and the one with the smallest weights is tame. This is called **double descent** (M. Belkin and others, 2019).
 #
-# Two lessons. "Too many parameters" is not the disease. Huge weights are. And the third curve pays for the size of its weights, with the penalty that you build next: the peak is gone.
+# Two lessons. Here "too many parameters" is not the disease, huge weights are. And the third curve pays for the size of its weights, with the penalty that you build next (one strength for all $m$): the peak is gone, and at 3,000 features nothing is gained.
 #
 # </details>
 
@@ -1251,7 +1255,10 @@ at = {count: number for number, count in enumerate(feature_counts)}
 print(f"test error (%), mean of {repeats} seeds, n = 500 digits each")
 for count in (5, 20, 100, 3000):
     print(f"  m = {count:>4}: plain {plain_mean[at[count], 1]:.1f}", end="")
-    print(f"   with L2 {ridged_mean[at[count], 1]:.1f}")
+    print(f"   with L2 {ridged_mean[at[count], 1]:.1f}", end="")
+    print(
+        f"   length of the weights {plain_mean[at[count], 2]:.1f} and {ridged_mean[at[count], 2]:.1f}"
+    )
 assert plain_mean[at[100], 1] > 1.3 * plain_mean[:6, 1].min()
 assert plain_mean[at[3000], 1] < plain_mean[:6, 1].min()
 assert plain_mean[at[100] :, 0].max() == 0
@@ -1272,7 +1279,7 @@ assert ridged_mean[at[100], 1] < 0.6 * plain_mean[at[100], 1]
 #
 # **The half.** We put the $\frac12$ there so that the gradient is $\lambda w$ and $\lambda$ means the same as `weight_decay` in PyTorch's SGD. Keras's `L2(0.01)` has no half: its gradient is $2 \cdot 0.01\, w$. The same number in two libraries is twice the strength in one of them. When you copy a recipe, look for the half. And biases are usually left out: they cost no capacity to speak of.
 #
-# By hand, $w = (3, -4, 0)$ and $\lambda = 0.1$: $R_2 = 0.05 \cdot 25 = 1.25$ with gradient $(0.3, -0.4, 0)$. $R_1 = 0.1 \cdot 7 = 0.7$ with gradient $(0.1, -0.1, 0)$.
+# **By hand**, $w = (3, -4, 0)$ and $\lambda = 0.1$: $R_2 = 0.05 \cdot 25 = 1.25$ with gradient $(0.3, -0.4, 0)$. $R_1 = 0.1 \cdot 7 = 0.7$ with gradient $(0.1, -0.1, 0)$.
 
 # %% [markdown]
 # ### Exercises: `l1` and `l2`
@@ -1493,7 +1500,7 @@ assert np.abs(layers["L2"].params["0.w"][no_ink]).max() < 0.3
 #
 # $$w_j \leftarrow w_j \cdot \min\!\left(1, \frac{c}{\lVert w_j \rVert}\right) .$$
 #
-# One length for each **unit**, not one for the matrix: a unit is what shouts. N. Srivastava and others (2014, section 5.1) found that dropout likes it, with $c$ between 3 and 4: it allows large learning rates without weights blowing up.
+# One length for each **unit**, not one for the matrix: a unit is what shouts. N. Srivastava and others (2014) found that dropout likes it, with $c$ of 3 or 4 or so: it allows large learning rates without weights blowing up.
 #
 # **By hand.** Two units in the columns of $w = \begin{pmatrix} 3 & 0.3 \\ 4 & 0.4 \end{pmatrix}$, $c = 1$. Lengths 5 and 0.5. The first column is divided by 5, the second stays: $\begin{pmatrix} 0.6 & 0.3 \\ 0.8 & 0.4 \end{pmatrix}$.
 
@@ -1725,7 +1732,7 @@ plt.show()
 #
 # ![Training loss against the noise on the weights: both curves start near zero; the one of the network trained without noise rises earlier and steeper.](figures/flatness.png)
 #
-# The network that was trained with noise sits in a wider valley. It has learned to have its weights shaken. But on *new digits* the two are close (next cell). Flat and good at new digits often go together; they are not the same thing. Keep this in mind when somebody tells you that one explains the other.
+# The network that was trained with noise sits in a wider valley. But on *new digits* the two are close (next cell). One strength of noise was tried, and three other draws of digits gave the same picture. Flat and good at new digits often go together; they are not the same thing. Keep this in mind when somebody tells you that one explains the other.
 #
 # </details>
 
@@ -2143,7 +2150,7 @@ check.close(loss_all, (target - linear_plain) ** 2 + penalty, what="dropout as a
 #
 # Epoch 5 is *equal* to the best. That is no improvement. With `min_delta` $= \delta$ an improvement must be worth it: only a loss **below** `best` $-\ \delta$ counts, and what does not count leaves `best` alone. (Otherwise a loss that creeps down by less than $\delta$ each time would drag `best` along and never count.)
 #
-# It is called a regularizer because few steps reach only weights near the start. For a linear model it is nearly L2, the number of steps being one over its strength (Goodfellow, Bengio and Courville, 2016, section 7.8).
+# It is called a regularizer because few steps reach only weights near the start. For a linear model it is nearly L2, and steps times learning rate are about one over its strength (Goodfellow, Bengio and Courville, 2016, section 7.8).
 
 # %% [markdown]
 # ### Exercise: `EarlyStopping`
@@ -2407,7 +2414,7 @@ plt.show()
 #
 # ![Two panels of loss against epoch. Digits in the middle: both losses fall, the validation loss levels off well above the training loss. Digits anywhere: the validation loss hardly gets below the loss of guessing, turns within a few epochs, and rises.](figures/early_stopping.png)
 #
-# On the left the training loss goes to 0 and the validation loss levels off: there is little to stop. On the right it turns within a few epochs and never gets better than guessing. Stopping there keeps the loss from exploding. But look at the *accuracy* in the next cell: the kept weights read fewer digits than the last ones! After the turning point the network goes on learning to read, and at the same time it gets surer of what it reads wrongly. Cross-entropy punishes confidence in a mistake, accuracy does not. **What you watch is a decision.** And early stopping does not cure our failure. It only ends it sooner.
+# (One draw of digits for each panel.) On the left the training loss goes to 0 and the validation loss levels off: there is little to stop. On the right it turns within a few epochs and never gets better than guessing. Stopping there keeps the loss from exploding. But look at the *accuracy* in the next cell: the kept weights read fewer digits than the last ones! After the turning point the network goes on learning to read, and at the same time it gets surer of what it reads wrongly. Cross-entropy punishes confidence in a mistake, accuracy does not. **What you watch is a decision.** And early stopping does not cure our failure. It only ends it sooner.
 #
 # </details>
 
@@ -2703,7 +2710,7 @@ def _hidden():
         ((20, 2, 4, 7), 1),
         ((3, 2, 5, 4), 0),
     ):
-        x = 0.1 + rng.random(shape)
+        x = 0.1 + 0.9 * rng.random(shape)
         before = x.copy()
         y = random_shift(x, np.random.default_rng(921), most)
         check.shape(y, shape, what=f"random_shift, x {shape}, most={most}")
@@ -2885,36 +2892,31 @@ del _x, _share
 
 ### BEGIN HIDDEN TESTS
 def _hidden():
-    import torch
-
     rng = np.random.default_rng(931)
     for shape in ((5, 1, 6, 6), (4, 3, 5, 8), (6, 2, 9, 4), (3, 1, 1, 5)):
         x = rng.random(shape)
         angles = rng.uniform(-180, 180, shape[0])
         angles[0] = 13.0
         H, W = shape[2:]
-        grid = torch.zeros(shape[0], H, W, 2, dtype=torch.float64)
+        expected = np.zeros(shape)
         for n, angle in enumerate(angles):
-            turn = np.exp(-1j * np.radians(angle))
-            # complex plane: right is real, up is imaginary
-            c, r = np.meshgrid(np.arange(W) - (W - 1) / 2, np.arange(H) - (H - 1) / 2)
-            source = turn * (c - 1j * r)
-            grid[n, :, :, 0] = torch.tensor(2 * source.real / W)
-            grid[n, :, :, 1] = torch.tensor(-2 * source.imag / H)
-        expected = torch.nn.functional.grid_sample(
-            torch.tensor(x), grid, mode="bilinear", padding_mode="zeros", align_corners=False
-        ).numpy()
+            # Complex plane: right is real, up is imaginary. Each pixel counts by its nearness.
+            right, down = np.meshgrid(np.arange(W) - (W - 1) / 2, np.arange(H) - (H - 1) / 2)
+            source = np.exp(-1j * np.radians(angle)) * (right - 1j * down)
+            by_row = 1 - np.abs((H - 1) / 2 - source.imag[..., None] - np.arange(H))
+            by_column = 1 - np.abs((W - 1) / 2 + source.real[..., None] - np.arange(W))
+            near = np.maximum(by_row, 0), np.maximum(by_column, 0)
+            expected[n] = np.einsum("abh,abw,chw->cab", *near, x[n])
         before, kept = x.copy(), angles.copy()
         check.close(rotate(x, angles), expected, what=f"rotate, x {shape}, angles {kept.round(1)}")
         check.unchanged(before, x, what="x")
         check.unchanged(kept, angles, what="angles")
-        thin = x.astype(np.float32)[:, :, ::-1]
-        single = torch.nn.functional.grid_sample(
-            torch.tensor(before[:, :, ::-1].copy()), grid, padding_mode="zeros", align_corners=False
-        ).numpy()
+        # A picture upside down, turned the other way, is the turned picture upside down
+        thin = before.astype(np.float32)[:, :, ::-1]
         check.close(
-            rotate(thin, kept), single, what="rotate of a float32 view", rtol=1e-4, atol=1e-4
-        )
+            rotate(thin, -kept), expected[:, :, ::-1], what="rotate of a float32 view",
+            rtol=1e-4, atol=1e-4,
+        )  # fmt: skip
 
 
 _hidden()
@@ -3086,7 +3088,7 @@ def _hidden():
         for n, cut in enumerate(np.asarray(y)):
             good = any(np.allclose(np.where(hole, 0, before[n]), cut) for hole in holes)
             assert good, f"cutout, x {shape}, size={size}: picture {n} has no such square"
-    x = (0.1 + rng.random((7, 3, 6, 2))).astype(np.float32).transpose(0, 3, 2, 1)
+    x = (0.1 + 0.9 * rng.random((7, 3, 6, 2))).astype(np.float32).transpose(0, 3, 2, 1)
     before = x.copy()
     y = np.asarray(cutout(x, np.random.default_rng(952), 2))
     check.close(y[y != 0], before[y != 0], what="cutout of a float32 view, outside of the hole")
@@ -3250,25 +3252,29 @@ plt.show()
 
 # %% figure="six_or_nine"
 turns = [0, 15, 60, 180]
-order = np.random.default_rng(seed).permutation(len(labels))
-learn_part, test_part = order[:200], order[300:1300]
-by_turn = []
-for most in turns:
-    rng = np.random.default_rng(seed)
+
+
+def turned_accuracy(number, most):
+    """Accuracy (%) on 6 and 9, and on the other eight, after training with turns by up to `most`."""
+    order = np.random.default_rng(number).permutation(len(labels))
+    learn, test = order[:200], order[300:1300]
+    rng = np.random.default_rng(number)
     net = small_net(he_init, rng)
 
-    def turn(x, rng, most=most):
-        """Turn each picture by up to `most` degrees."""
+    def turn(x, rng):
+        """Turn each picture by an angle of its own."""
         return rotate(x, rng.uniform(-most, most, len(x)))
 
-    train(
-        net, centred[learn_part], labels[learn_part], rng, 50, lr=4e-3, batch_size=50, change=turn
-    )
+    change = turn if most else None
+    train(net, centred[learn], labels[learn], rng, 35, lr=4e-3, batch_size=50, change=change)
     net.training = False
-    guess = net.forward(centred[test_part]).argmax(axis=1)
-    truth = labels[test_part]
-    sixes = np.isin(truth, (6, 9))
-    by_turn.append([100 * float(np.mean(guess[part] == truth[part])) for part in (sixes, ~sixes)])
+    right = net.forward(centred[test]).argmax(axis=1) == labels[test]
+    sixes = np.isin(labels[test], (6, 9))
+    return [100 * float(np.mean(right[part])) for part in (sixes, ~sixes)]
+
+
+turn_seeds = range(6 if profile == "full" else 3)
+by_turn = np.array([[turned_accuracy(k, most) for k in turn_seeds] for most in turns])
 fig = plt.figure(figsize=(7, 2.5), layout="constrained")
 grid = fig.add_gridspec(1, 4, width_ratios=[1, 1, 1, 2.6])
 six = centred[labels == 6][4:5]
@@ -3276,32 +3282,37 @@ for column, angle in enumerate((0, 90, 180)):
     ax = fig.add_subplot(grid[column])
     show(ax, rotate(six, np.array([angle]))[0, 0], f"a 6, by {angle}°")
 ax = fig.add_subplot(grid[3])
-for name, values, style in zip(
-    ("6 and 9", "the other eight"), np.transpose(by_turn), ("o-", "s--"), strict=True
-):
-    ax.plot(range(4), values, style, label=name)
+for number, name in enumerate(("6 and 9", "the other eight")):
+    style, colour = ("o-", "s--")[number], ("tab:blue", "tab:orange")[number]
+    ax.plot(range(4), by_turn[:, :, number].mean(axis=1), style, color=colour, label=name)
+    ax.plot(range(4), by_turn[:, :, number], style[0], color=colour, markersize=3, alpha=0.5)
 ax.set(xticks=range(4), xticklabels=turns, xlabel="turned in training by up to (degrees)")
-ax.set(ylabel="test accuracy (%)", ylim=(40, 100), title="How far may you turn a digit?")
+ax.set(ylabel="test accuracy (%)\n(small: single draws)", ylim=(30, 100))
+ax.set(title="How far may you turn a digit?")
 ax.legend()
 plt.show()
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![A handwritten 6 upright, turned by 90 degrees, and turned by 180 degrees, where it looks like a 9. Beside it test accuracy against the largest rotation in training: the accuracy of 6 and 9 falls far more at 180 degrees than that of the other digits.](figures/six_or_nine.png)
+# ![A handwritten 6 upright, turned by 90 degrees, and turned by 180 degrees, where it looks like a 9. Beside it test accuracy against the largest rotation in training: the accuracy of 6 and 9 falls more at 180 degrees than that of the other digits.](figures/six_or_nine.png)
 #
-# 6 and 9. From 180 degrees on, the same picture comes with both labels, and no network can learn both. The others lose some accuracy as well: they must be recognised at every angle by the same few units. A little turning does no harm. The function `rotate` is the same throughout. It is the *range* that makes it label-changing.
+# 6 and 9. From 180 degrees on, the same picture comes with both labels, and no network can learn both. The others lose accuracy as well: they must be recognised at every angle by the same few units. Three draws of 200 digits are few. On average 6 and 9 lose clearly more than the rest, but not in every draw: look at the small marks and at the next cell. A little turning (15 degrees) does no harm. The function `rotate` is the same throughout. It is the *range* that makes it label-changing.
 #
 # </details>
 
 # %%
-for most, (pair, others) in zip(turns, by_turn, strict=True):
+for most, draws_69 in zip(turns, by_turn, strict=True):
+    pair, others = draws_69.mean(axis=0)
     print(
         f"turned by up to {most:>3}: 6 and 9 {pair:5.1f} %, the other eight {others:5.1f} %", end=""
     )
-    print(f"   (n = {sixes.sum()} and {(~sixes).sum()})")
-assert by_turn[3][0] < by_turn[1][0] - 15
-assert by_turn[0][0] - by_turn[3][0] > 1.5 * (by_turn[0][1] - by_turn[3][1])
+    print(f"   (mean of {len(turn_seeds)} draws, 1,000 test digits each)")
+lost = by_turn[0] - by_turn[3]  # (draws, 2)
+print("lost between 0 and 180 degrees, 6 and 9 | the others, draw by draw:")
+print(lost.round(1).tolist())
+assert lost[:, 0].mean() > 20
+assert lost[:, 0].mean() > 1.2 * lost[:, 1].mean()
 
 # %% [markdown]
 # ## 10. Both failures, cured and counted
@@ -3310,7 +3321,7 @@ assert by_turn[0][0] - by_turn[3][0] > 1.5 * (by_turn[0][1] - by_turn[3][1])
 #
 # The same fifty layers, the same digits, Adam with the same learning rate of 0.0003. Only the first random numbers differ.
 #
-# **Predict.** Xavier's weights are 1.4 times smaller than He's. After 200 steps, what is the loss of each?
+# **Predict.** Xavier's weights are 1.4 times smaller than He's. After 100 steps, what is the loss of each?
 
 # %% figure="cured_depth"
 deep_losses, deep_accuracy = dict(first_losses), {}
@@ -3318,7 +3329,7 @@ epochs = 60 if profile == "full" else 18
 for name, init in {"Xavier": xavier_init, "He": he_init}.items():
     rng = np.random.default_rng(seed)
     net = dense_net(deep_sizes, init, rng)
-    rounds = epochs if name == "He" else 10
+    rounds = epochs if name == "He" else 5
     deep_losses[name] = train(net, rows[:1000], labels[:1000], rng, rounds, lr=3e-4, batch_size=50)
     parts = (rows[:1000], labels[:1000]), (rows[1000:], labels[1000:])
     deep_accuracy[name] = [accuracy(net, *part) for part in parts]
@@ -3339,6 +3350,8 @@ plt.show()
 #
 # Xavier is still guessing. Its gradients arrive with a mean square of $10^{-16}$ of what they should be. Adam divides by their size, and so repairs much, but what is to be learned from scores that do not depend on the picture? He learns. Not fast, and you know why from part 4: all digits arrive in nearly the same direction. The cure of *that* is unit 08.
 #
+# Is the comparison fair? The learning rate is one that suits He: it was picked among several. But Xavier was tried with 0.00001, 0.0001, 0.001, 0.003 and 0.01 as well, 160 steps each, and stayed at guessing with all of them. He learned with 0.0001, 0.001 and 0.003, too (240 steps, one seed each).
+#
 # </details>
 
 # %%
@@ -3352,26 +3365,43 @@ assert deep_accuracy["He"][1] > 60
 # %% [markdown]
 # ### The network that learned by heart
 #
-# 100 digits, anywhere on the canvas; part 1 read about 30 % of the new ones. Now all your cures, each alone, with the same number of steps (early stopping decides for itself). And as a control, the same cures for digits that stand in the *middle* of the canvas.
+# 100 digits, anywhere on the canvas; part 1 read about 30 % of the new ones. Now all your cures, each alone, with the same number of steps (early stopping decides for itself). And as a control, four of them for digits that stand in the *middle* of the canvas.
+#
+# **A fair race.** A cure with a badly chosen strength proves nothing. So each cure is tried at three or four strengths, and the one with the best accuracy on *validation* digits is taken. All of that happens among the first 900 digits. The accuracies that you will see come from the other 897, which no choice has looked at.
 #
 # **Predict.** Sort them. Which cure helps most, and by how much: L2, max-norm, dropout, early stopping, brightness, flips, shifts? Write the order down.
 
 # %%
-cures = {
-    "nothing": {},
-    "L2, 0.01": {"penalty": lambda w: l2(w, 0.01)},
-    "max-norm, 1": {"after": lambda w: max_norm(w, 1.0)},
-    "dropout, 0.5": {"dropout": 0.5},
-    "early stopping": {"patience": 10},
-    "brightness, 0.5": {"change": lambda x, rng: random_brightness(x, rng, 0.5)},
-    "flips": {"change": lambda x, rng: random_flip(x, rng)},
-    "shifts, 2": {"change": lambda x, rng: random_shift(x, rng, 2)},
+tried = {
+    "nothing": (0,),
+    "L2": (0.001, 0.01, 0.03, 0.1),
+    "max-norm": (0.3, 0.5, 1.0, 2.0),
+    "dropout": (0.2, 0.5, 0.8),
+    "early stopping": (5, 20, 50),
+    "brightness": (0.3, 0.6, 1.0),
+    "flips": (0.1, 0.25, 0.5),
+    "shifts": (1, 2, 3),
 }
+for_choosing, for_the_report = range(900), range(900, len(labels))
 
 
-def cured(number, pictures, dropout=0.0, patience=0, **settings):
-    """Test accuracy of the small network after 300 steps on 100 pictures, with one cure."""
-    learn, validate, test = split(number, pictures)
+def cure_settings(name, strength):
+    """The arguments of `cured` for a cure of this strength."""
+    return {
+        "nothing": {},
+        "L2": {"penalty": lambda w: l2(w, strength)},
+        "max-norm": {"after": lambda w: max_norm(w, strength)},
+        "dropout": {"dropout": strength},
+        "early stopping": {"patience": strength},
+        "brightness": {"change": lambda x, rng: random_brightness(x, rng, strength)},
+        "flips": {"change": lambda x, rng: random_flip(x, rng, strength)},
+        "shifts": {"change": lambda x, rng: random_shift(x, rng, strength)},
+    }[name]
+
+
+def cured(number, pictures, pool, dropout=0.0, patience=0, **settings):
+    """Validation and test accuracy of the small network after 300 steps on 100 pictures of pool."""
+    learn, validate, test = split(number, pictures, pool)
     rng = np.random.default_rng(number)
     net = small_net(he_init, rng, Dropout(dropout, rng) if dropout else None)
     if patience:
@@ -3388,30 +3418,46 @@ def cured(number, pictures, dropout=0.0, patience=0, **settings):
     if patience:
         for name, w in stopper.best_params.items():
             net.params[name][...] = w
-    return accuracy(net, *test)
+    return accuracy(net, *validate), accuracy(net, *test)
 
+
+# What the race among the first 900 digits chose; the full profile runs it again
+chosen = {"nothing": 0, "L2": 0.001, "max-norm": 2.0, "dropout": 0.5}
+chosen |= {"early stopping": 5, "brightness": 0.6, "flips": 0.5, "shifts": 3}
+if profile == "full":
+    for name, strengths in tried.items():
+        validated = []
+        for strength in strengths:
+            settings = cure_settings(name, strength)
+            runs = [cured(k, canvases, for_choosing, **settings)[0] for k in (100, 101, 102)]
+            validated.append(float(np.mean(runs)))
+        chosen[name] = strengths[int(np.argmax(validated))]
+        print(f"{name:<15} {strengths}: validation {np.round(validated, 1)} %")
 
 seeds = range(10 if profile == "full" else 3)
+races = {name: cure_settings(name, strength) for name, strength in chosen.items()}
 outcome = {
-    name: [cured(number, canvases, **settings) for number in seeds]
-    for name, settings in cures.items()
+    f"{name}, {chosen[name]}" if chosen[name] else name: [
+        cured(number, canvases, for_the_report, **settings)[1] for number in seeds
+    ]
+    for name, settings in races.items()
 }
 control = {
-    name: [cured(number, centred, **cures[name]) for number in list(seeds)[:2]]
-    for name in ("nothing", "L2, 0.01", "dropout, 0.5", "flips", "shifts, 2")
+    name: [cured(number, centred, for_the_report, **races[name])[1] for number in seeds[:2]]
+    for name in ("nothing", "dropout", "flips", "shifts")
 }
 print(f"test accuracy (%), 500 digits each{'anywhere':>16}{'in the middle':>18}")
-for name, values in outcome.items():
-    spread_of = max(values) - min(values)
-    print(f"  {name:<18} {np.mean(values):24.1f} (+-{spread_of / 2:4.1f})", end="")
+for name, label in zip(races, outcome, strict=True):
+    values = outcome[label]
+    print(f"  {label:<18} {np.mean(values):24.1f} ({min(values):.1f} to {max(values):.1f})", end="")
     print(f"{np.mean(control[name]):12.1f}" if name in control else "")
 print(f"n = {len(seeds)} seeds anywhere, {len(control['nothing'])} in the middle")
 
 # %% figure="cured_digits"
 fig, ax = plt.subplots(figsize=(6.4, 2.7), layout="constrained")
-means = {name: float(np.mean(values)) for name, values in outcome.items()}
+means = {name: float(np.mean(values)) for name, values in zip(races, outcome.values(), strict=True)}
 colours = ["black"] + ["silver"] * (len(means) - 2) + ["tab:blue"]
-ax.barh(list(means), list(means.values()), color=colours, edgecolor="gray")
+ax.barh(list(outcome), list(means.values()), color=colours, edgecolor="gray")
 for place, values in enumerate(outcome.values()):
     ax.plot(values, [place] * len(values), "d", color="tab:orange", markersize=4)
     ax.text(max(values) + 1.5, place, f"{np.mean(values):.0f} %", va="center", fontsize=8)
@@ -3424,25 +3470,27 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![A bar chart of test accuracy: nothing, L2, max-norm, dropout, brightness and flips all near 30 percent, early stopping at half of that, shifts near 80 percent.](figures/cured_digits.png)
+# ![A bar chart of test accuracy: nothing, L2, max-norm, dropout, brightness and flips all near 32 percent, early stopping at about half of that, shifts above 80 percent.](figures/cured_digits.png)
 #
 # Six cures do next to nothing, or harm. One lifts the accuracy from about 30 % to about 80 %. If you have put dropout first, you are in good company.
 #
+# Was it the strengths? On the validation digits (three draws), nothing reached 27 %, and no strength of L2, max-norm, dropout, brightness or flips more than 30 %. Shifts by 1, 2 and 3 reached 68, 77 and 81 %. The strongest L2 and the tightest limit fell to 10 or 11 %, which is guessing. The learning rate is 0.008 for all, as shifts need it: with 0.002 they reached 66 % at best, and no other cure did better than 29 %. This holds for this network, these strengths and 300 steps.
+#
 # The network's trouble was never the size of its weights. It did not know that a digit may stand anywhere, and *nothing in 100 digits and no penalty says so*. Shifts say it. Brightness is augmentation, too, 30,000 new pictures of it, and it says nothing that was missing. So it is not the *number* of new pictures that cures.
 #
-# Now the control. In the middle of the canvas the network reads about 90 %, and no cure improves on that by much, as nothing was missing. There you see what false or idle knowledge costs: flips take some percent away (a mirrored digit is none), and shifts by 2 as well, for they ask the network to be ready for what never comes.
+# Now the control. In the middle of the canvas the network reads about 90 %, and there was little left to cure. There you see what false or idle knowledge costs: flips take some percent away (a mirrored digit is none), and shifts as well, for they ask the network to be ready for what never comes.
 #
 # **A regularizer is a piece of knowledge.** L2 knows "small is likely". That is little, and it was the cure in part 5, where weights were huge. Shifts know the symmetry of the world. And now look back to unit 02: a convolution has that symmetry *built in*.
 #
 # </details>
 
 # %%
-assert means["shifts, 2"] > 75
-assert means["shifts, 2"] > 2 * means["nothing"]
-assert all(abs(means[name] - means["nothing"]) < 8 for name in ("L2, 0.01", "dropout, 0.5"))
-assert abs(means["brightness, 0.5"] - means["nothing"]) < 8
+assert means["shifts"] > 75
+assert means["shifts"] > 2 * means["nothing"]
+for name in ("L2", "max-norm", "dropout", "brightness", "flips"):
+    assert abs(means[name] - means["nothing"]) < 6
 assert np.mean(control["flips"]) < np.mean(control["nothing"]) - 1
-assert np.mean(control["shifts, 2"]) < np.mean(control["nothing"]) - 1
+assert np.mean(control["shifts"]) < np.mean(control["nothing"]) - 1
 assert means["early stopping"] < means["nothing"] - 5
 
 # %% [markdown]
@@ -3473,7 +3521,7 @@ if profile == "full":
 #
 # Three things for tomorrow:
 #
-# 1. **Before training, only products count.** Each ReLU layer multiplies the variance by $\frac12 n \operatorname{Var}[w]$, so $\operatorname{Var}[w] = 2/n$. Fifty layers forgive ten percent and do not forgive a factor of two. And weights must *differ*: zeros fail by symmetry.
+# 1. **Before training, only products count.** Each ReLU layer multiplies the variance by $\frac12 n \operatorname{Var}[w]$, so $\operatorname{Var}[w] = 2/n$. Fifty layers forgive ten percent in the weights and do not forgive forty. And weights must *differ*: zeros fail by symmetry.
 # 2. **Dropout is an ensemble, exactly where the network is linear**: divide by $1-p$ in training, do nothing at inference.
 # 3. **A regularizer is knowledge.** Ask what the network cannot know from its examples, and tell it that. Measure each cure alone, with a control.
 #
