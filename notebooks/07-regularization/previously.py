@@ -594,74 +594,36 @@ def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
     return cols.reshape(N, C * kH * kW, H_out * W_out)
 
 
-def images_per_block(x, w, stride, megabytes=1.5):
-    """How many pictures of x (N, C_in, H, W) to do at a time, so that their columns stay in the cache."""
-    numbers = x[0].size * w[0, 0].size / stride**2  # about: one row for each pixel of the kernel
-    return max(1, min(len(x), int(megabytes * 2**20 / (4 * numbers))))
-
-
-def is_pointwise(w, stride, padding):
-    """Whether the columns of the picture are the picture itself: 1 x 1, stride 1, no padding."""
-    return w.shape[2:] == (1, 1) and stride == 1 and padding == 0
-
-
-def to_phases(x, stride, padding, dtype):
-    """Pad x (N, C, H, W) and sort its pixels by row % stride and column % stride.
-
-    Returns (stride, stride, C, N, rows, columns), with at least one row of zeros to spare.
-    """
-    N, C, H, W = x.shape
-    rows, columns = (H + 2 * padding - 1) // stride + 2, (W + 2 * padding - 1) // stride + 1
-    phases = np.zeros((stride, stride, C, N, rows, columns), dtype)
-    for r, q in np.ndindex(stride, stride):
-        piece = x[:, :, r::stride, q::stride].swapaxes(0, 1)
-        a, top = (r + padding) % stride, (r + padding) // stride
-        b, left = (q + padding) % stride, (q + padding) // stride
-        h, v = piece.shape[2:]
-        phases[a, b, :, :, top : top + h, left : left + v] = piece
-    return phases
-
-
-def from_phases(phases, x, padding):
-    """The transpose of to_phases: what lies on the places of x (N, C, H, W) goes into x, in place."""
-    stride = len(phases)
-    for r, q in np.ndindex(stride, stride):
-        piece = x[:, :, r::stride, q::stride].swapaxes(0, 1)
-        a, top = (r + padding) % stride, (r + padding) // stride
-        b, left = (q + padding) % stride, (q + padding) // stride
-        h, v = piece.shape[2:]
-        piece[...] = phases[a, b, :, :, top : top + h, left : left + v]
-
-
 def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlate x (N, C_in, H, W) with w (C_out, C_in // groups, kH, kW) -> (N, C_out, H_out, W_out).
 
     b (C_out,) or None. Filters of one group see the channels of that group. Floating: at least
     float32. The convention of torch.nn.functional.conv2d.
     """
-    (N, C_in, H, W), (C_out, _, kH, kW) = x.shape, w.shape
-    H_out = (H + 2 * padding - dilation * (kH - 1) - 1) // stride + 1
-    W_out = (W + 2 * padding - dilation * (kW - 1) - 1) // stride + 1
+    (N, C_in, _, _), (C_out, _, kH, kW) = x.shape, w.shape
     dtype = np.result_type(x, w, np.float32)
     filters = w.reshape(groups, C_out // groups, -1).astype(dtype)
-    y = np.zeros((N, C_out, H_out, W_out), dtype)
-    if is_pointwise(w, stride, padding):  # the picture is its own columns
-        matrix = x.reshape(N, groups, filters.shape[2], -1)
-        np.matmul(filters, matrix, out=y.reshape(N, groups, C_out // groups, -1))
+    sides = (padding, padding)
+    x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
+    # All columns as a view, (N, C_in, kH, kW, H_out, W_out): nothing is copied yet
+    span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, span, axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    windows = windows.transpose(0, 1, 4, 5, 2, 3)
+    H_out, W_out = windows.shape[4:]
+    y = np.empty((N, groups, C_out // groups, H_out * W_out), dtype)
+    if kH == kW == stride == 1:  # the picture is its own columns
+        np.matmul(filters, x_p.reshape(N, groups, C_in // groups, -1), out=y)
     else:
-        B = images_per_block(x, w, stride)
-        for first in range(0, N, B):
-            phases = to_phases(x[first : first + B], stride, padding, dtype)
-            n, columns = phases.shape[3], phases.shape[5]
-            runs = phases.reshape(stride, stride, C_in, n, -1)
-            cols = np.empty((C_in, kH, kW, n, H_out * columns), dtype)
-            for k1, k2 in np.ndindex(kH, kW):
-                (i, a), (j, c) = divmod(k1 * dilation, stride), divmod(k2 * dilation, stride)
-                start = i * columns + j
-                cols[:, k1, k2] = runs[a, c, :, :, start : start + H_out * columns]
-            z = filters @ cols.reshape(groups, filters.shape[2], -1)
-            z = z.reshape(C_out, n, H_out, columns)[..., :W_out]
-            y[first : first + B] = z.swapaxes(0, 1)
+        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
+        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        for first in range(0, N, block):
+            some = slice(first, first + block)
+            cols = cols[: len(y[some])]  # the last block may be shorter
+            cols[...] = windows[some]
+            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
+            np.matmul(filters, matrix, out=y[some])
+    y = y.reshape(N, C_out, H_out, W_out)
     if b is not None:
         y += np.reshape(b, (-1, 1, 1))
     return y
@@ -689,43 +651,40 @@ def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
 
     dy (N, C_out, H_out, W_out), x (N, C_in, H, W), w (C_out, C_in // groups, kH, kW).
     """
-    (N, C_in, _, _), (C_out, _, kH, kW) = x.shape, w.shape
-    H_out, W_out = dy.shape[2:]
+    (N, C_in, H, W), (C_out, _, kH, kW) = x.shape, w.shape
     dtype = np.result_type(dy, x, w, np.float32)
     filters = w.reshape(groups, C_out // groups, -1)
-    transposed = filters.swapaxes(1, 2)
+    d = np.asarray(dy, dtype).reshape(N, groups, C_out // groups, -1)
     db = dy.sum(axis=(0, 2, 3), dtype=dtype)
-    dx = np.empty(x.shape, dtype)
-    if is_pointwise(w, stride, padding):  # the picture is its own columns
-        d = np.asarray(dy, dtype).reshape(N, groups, C_out // groups, -1)
-        matrix = x.reshape(N, groups, filters.shape[2], -1)
-        np.matmul(transposed, d, out=dx.reshape(matrix.shape))
+    sides = (padding, padding)
+    x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
+    span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
+
+    def as_columns(a):
+        """All columns of a, of the shape of x_p, as a view (N, C_in, kH, kW, H_out, W_out)."""
+        view = np.lib.stride_tricks.sliding_window_view(a, span, axis=(2, 3), writeable=True)
+        view = view[:, :, ::stride, ::stride, ::dilation, ::dilation]
+        return view.transpose(0, 1, 4, 5, 2, 3)
+
+    if kH == kW == stride == 1:  # the picture is its own columns
+        matrix = x_p.reshape(N, groups, C_in // groups, -1)
         dw = (d @ matrix.swapaxes(2, 3)).sum(axis=0)
-        return dx, dw.reshape(w.shape), db
-    dw = np.zeros(filters.shape, dtype)
-    B = images_per_block(x, w, stride)
-    for first in range(0, N, B):
-        phases = to_phases(x[first : first + B], stride, padding, dtype)
-        n, columns = phases.shape[3], phases.shape[5]
-        runs = phases.reshape(stride, stride, C_in, n, -1)
-        cols = np.empty((C_in, kH, kW, n, H_out * columns), dtype)
-        pieces = []  # where each kernel pixel reads, and where its gradient goes
-        for k1, k2 in np.ndindex(kH, kW):
-            (i, a), (j, c) = divmod(k1 * dilation, stride), divmod(k2 * dilation, stride)
-            start = i * columns + j
-            piece = runs[a, c, :, :, start : start + H_out * columns]
-            cols[:, k1, k2] = piece
-            pieces.append((k1, k2, piece))
-        d = np.zeros((C_out, n, H_out, columns), dtype)  # zeros where no window was
-        d[..., :W_out] = dy[first : first + B].swapaxes(0, 1)
-        d = d.reshape(groups, C_out // groups, -1)
-        matrix = cols.reshape(groups, filters.shape[2], -1)
-        dw += d @ matrix.swapaxes(1, 2)
-        np.matmul(transposed, d, out=matrix)  # from here on cols holds its own gradient
-        phases[...] = 0  # and so do the phases, and with them the pieces
-        for k1, k2, piece in pieces:
-            piece += cols[:, k1, k2]
-        from_phases(phases, dx[first : first + B], padding)
+        dx_p = (filters.swapaxes(1, 2) @ d).reshape(x_p.shape)
+    else:
+        dx_p, dw = np.zeros(x_p.shape, dtype), np.zeros(filters.shape, dtype)
+        windows, d_windows = as_columns(x_p), as_columns(dx_p)
+        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
+        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        for first in range(0, N, block):
+            some = slice(first, first + block)
+            cols = cols[: len(d[some])]  # the last block may be shorter
+            cols[...] = windows[some]
+            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
+            dw += (d[some] @ matrix.swapaxes(2, 3)).sum(axis=0)
+            np.matmul(filters.swapaxes(1, 2), d[some], out=matrix)  # cols is now its own gradient
+            for k1, k2 in np.ndindex(kH, kW):  # one by one, as windows overlap
+                d_windows[some, :, k1, k2] += cols[:, :, k1, k2]
+    dx = dx_p[:, :, padding : padding + H, padding : padding + W]
     return dx, dw.reshape(w.shape), db
 
 

@@ -26,7 +26,7 @@
 #
 # **270 minutes. You need unit 04 (backpropagation: `conv2d_backward`, layers, `Sequential`).**
 #
-# Your networks are right, and they are slow. PyTorch takes the same step of training many times faster, on the same machine, with the same numbers. Today you find out where the time goes. You write convolution as one matrix product, forward and backward. Then you measure your machine: how fast could it be at best, how fast are you, how fast is PyTorch, and why.
+# Your networks are right, and they are slow. PyTorch takes the same step of training several times faster, on the same machine and as good as the same numbers. Today you find out where the time goes. You write convolution as one matrix product, forward and backward. Then you measure your machine: how fast could it be at best, how fast are you, how fast is PyTorch, and why.
 #
 # | part | what you build | minutes |
 # |---|---|---|
@@ -79,7 +79,6 @@ from previously import (
     cross_entropy_backward,
 )
 from previously import conv2d as slow_conv2d
-from threadpoolctl import threadpool_limits
 
 from data import glyphs, photograph
 from grader import check
@@ -89,7 +88,12 @@ repeats = 5 if profile == "quick" else 25
 
 # NumPy and PyTorch get the same number of cores. One is the fairest: nobody waits for the other's threads.
 threads = 1 if profile == "quick" else os.cpu_count()
-threadpool_limits(threads)
+try:
+    from threadpoolctl import threadpool_limits  # it comes with scikit-learn
+
+    threadpool_limits(threads)
+except ImportError:  # nothing else can tell NumPy in the middle of a session: both take all cores
+    threads = os.cpu_count()
 torch.set_num_threads(threads)
 # CPU time does not count what other programs do meanwhile. It adds up threads, so it is for one core only.
 clock = time.process_time if threads == 1 else time.perf_counter
@@ -123,9 +127,9 @@ def write_values(ax, values, form="{:.0f}", size=8):
 
 
 # %% [markdown]
-# ## 1. A step that takes ages
+# ## 1. A slow step
 #
-# Here is a small network out of your own layers of unit 04. It reads 28 x 28 characters, ten at a time: two convolutions of 5 x 5, each with ReLU and max pooling, then one dense layer. PyTorch builds the same network. Both take one step: forward, loss, backward.
+# Here is a small network out of your own layers of unit 04. It reads 28 x 28 characters, ten at a time: two convolutions of 5 x 5, each with ReLU and max pooling, then one dense layer. PyTorch builds the same network. Both take one step: forward, loss, backward. (A batch of ten is small: the slow step should not keep you waiting. It was settled after looking at the times, and the factor below depends on it. Try another.)
 #
 # **Predict.** How many times faster is PyTorch? And which layers of yours take the time?
 
@@ -223,11 +227,11 @@ for kind, value in slow_spent.items():
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# Most of it goes to the two convolutions. Your `conv2d` goes through the output place by place. Each place costs one small call of NumPy, and a call costs about as much as the arithmetic that it does. The arithmetic itself is not the problem: PyTorch does just as much of it. Remember pooling. It looks harmless here.
+# Most of it goes to the two convolutions. Your `conv2d` goes through the output place by place. Each place costs a few small calls of NumPy, and so small a call can cost more than the arithmetic that it does. The arithmetic itself is not the problem: PyTorch does just as much of it. Remember pooling. It looks harmless here.
 #
 # </details>
 #
-# The cure has been known since 2006. Chellapilla, Puri and Simard (*High Performance Convolutional Neural Networks for Document Processing*, section 3.1) copied all windows into one large matrix, so that the convolution became **one matrix product**. People have tuned matrix products (the routine is called **GEMM**, general matrix multiply) for fifty years. NumPy has a good one behind `@`.
+# The cure has been known since 2006. Chellapilla, Puri and Simard (*High Performance Convolutional Neural Networks for Document Processing*) copied all windows into one large matrix, so that the convolution became **one matrix product**. People have tuned matrix products (the routine is called **GEMM**, general matrix multiply) for decades. NumPy has a good one behind `@`.
 
 # %% [markdown]
 # ## 2. A view costs nothing
@@ -293,7 +297,7 @@ for name, value in view_times.items():
 assert np.shares_memory(maps, view)
 
 # %% [markdown]
-# A view costs the same few microseconds whatever its size. (It is read-only by default, and for a reason: one write would change several windows.) But GEMM wants a matrix whose rows, or columns, are one piece of memory each. The windows are none. **The view is free, the copy is not**, and a reshape of such a view copies in silence. Part 4 measures what the copy costs.
+# A view costs the same little time whatever its size. (It is read-only by default, and for a reason: one write would change several windows.) But GEMM wants a matrix whose rows, or columns, are one piece of memory each. The windows are none. **The view is free, the copy is not**, and a reshape of such a view copies in silence. Part 4 measures what the copy costs.
 
 # %% [markdown]
 # ## 3. Windows become columns: `im2col`
@@ -570,97 +574,60 @@ assert (rows_of_w, inner, columns_of_y) == (75, 300, 9216)
 # %% [markdown]
 # ### What a copy costs
 #
-# A copy moves bytes, and memory likes long pieces. The row of kernel pixel $(k_1,k_2)$ is the picture moved. Cut out exactly, it consists of $H_{out}$ short pieces of $W_{out}$ numbers. But take the padded picture as *one* row of numbers, width $W_p$. Then "moved by $(k_1,k_2)$" is **one** long piece that starts at $k_1 W_p + k_2$. Each of its rows ends with $W_p - W_{out}$ numbers that belong to no window. Let them be. Multiply them too, and cut them off at the end.
+# Somebody must write the columns into memory. Here are four ways to do it for one picture. All of them read the same numbers and write the same numbers.
 #
-# **Predict.** The long pieces copy more numbers. Are they slower or faster?
+# - **by place**: one small copy for each place of the window, which fills a column;
+# - **by pixel**: one copy for each pixel of the kernel, as in `im2col`;
+# - **all at once**: one assignment. Its right side is the view of part 2 with its axes in the order of the columns;
+# - **as rows**: one assignment too, but each window becomes a *row*, `(L, C * kH * kW)`. Many libraries and tutorials write it so.
+#
+# **Predict.** Order the four. Do the last two differ?
 
 
 # %%
-def short_pieces(x_p, cols):
-    """3 x 3 windows of x_p (C, H, W) into cols (C, 3, 3, H-2, W-2): rows of W-2 numbers."""
+def copy_by_place(x_p, cols):
+    """3 x 3 windows of x_p (C, H, W) into cols (C, 3, 3, H-2, W-2), window by window."""
+    for i, j in np.ndindex(cols.shape[3:]):
+        cols[..., i, j] = x_p[:, i : i + 3, j : j + 3]
+
+
+def copy_by_pixel(x_p, cols):
+    """The same, kernel pixel by kernel pixel."""
     _, _, _, H_out, W_out = cols.shape
     for k1, k2 in np.ndindex(3, 3):
         cols[:, k1, k2] = x_p[:, k1 : k1 + H_out, k2 : k2 + W_out]
 
 
-def long_pieces(x_p, cols):
-    """The same into cols (C, 3, 3, (H-2)*W): pieces of (H-2)*W numbers. x_p has one more row."""
-    runs = x_p.reshape(len(x_p), -1)
-    for k1, k2 in np.ndindex(3, 3):
-        start = k1 * x_p.shape[2] + k2
-        cols[:, k1, k2] = runs[:, start : start + cols.shape[3]]
-
-
-for width in (14, 28, 56):
-    one = np.ones((32, width + 3, width + 2), dtype=np.float32)
-    exact = np.empty((32, 3, 3, width, width), dtype=np.float32)
-    wide = np.empty((32, 3, 3, width * (width + 2)), dtype=np.float32)
+rng = np.random.default_rng(seed)
+for channels, width in ((128, 7), (64, 14), (32, 28)):
+    one = rng.standard_normal((channels, width + 2, width + 2), dtype=np.float32)
+    # (C, H_out, W_out, 3, 3), nothing copied yet
+    of_one = np.lib.stride_tricks.sliding_window_view(one, (3, 3), axis=(1, 2))
+    in_columns, in_rows = of_one.transpose(0, 3, 4, 1, 2), of_one.transpose(1, 2, 0, 3, 4)
+    cols, rows = (np.empty(a.shape, dtype=np.float32) for a in (in_columns, in_rows))
     copy_times = milliseconds(
         {
-            "short": lambda x=one, c=exact: short_pieces(x, c),
-            "long": lambda x=one, c=wide: long_pieces(x, c),
+            "by place": lambda x=one, c=cols: copy_by_place(x, c),
+            "by pixel": lambda x=one, c=cols: copy_by_pixel(x, c),
+            "all at once": lambda v=in_columns, c=cols: np.copyto(c, v),
+            "as rows": lambda v=in_rows, r=rows: np.copyto(r, v),
         },
         times=20,
     )
-    print(
-        f"{width} x {width}: short pieces {copy_times['short']:.3f} ms, "
-        f"long pieces {copy_times['long']:.3f} ms ({wide.size / exact.size - 1:.0%} more numbers)"
-    )
+    told = ", ".join(f"{name} {value:.3f} ms" for name, value in copy_times.items())
+    print(f"{channels:3d} x {width} x {width}: {told}")
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# On most machines the long pieces win clearly, though they copy more. Copying a piece has a fixed cost (start the loop, find the addresses), and a short piece hardly pays for it. The same surprise comes back all day: **the machine charges for moving and for starting, not for multiplying**.
+# By place is the slowest: hundreds of calls, nine numbers of each channel in each. Nine calls or one hardly matter. But the last two differ, and they are one call each. Copying goes piece by piece, and a piece is what lies side by side on *both* sides. In the columns a piece is as long as an output row, since one row of the columns is the picture, moved. In the rows a piece is as long as a kernel row: three numbers. Each piece has a fixed cost (start the loop, find the addresses), and three numbers hardly pay for it. The same surprise comes back all day: **the machine charges for moving and for starting, not only for multiplying**.
 #
 # </details>
-#
-# And a stride? Sort the padded pixels by `row % s` and `column % s` first. That makes $s^2$ small pictures, the **phases**. Pixel $i\,s + k_1 d$ has the phase $k_1 d \bmod s$, the same for all $i$, and inside the phase it stands at row $i + \lfloor k_1 d / s\rfloor$. So **a convolution with stride $s$ is a sum of convolutions with stride 1 on phases**, and the long pieces work for every stride. Here are the helpers that do the sorting. You need not use them: they are for later, when you make your own function fast. (Later units get them too.)
-
-
-# %% given=true
-def images_per_block(x, w, stride, megabytes=1.5):
-    """How many pictures of x (N, C_in, H, W) to do at a time, so that their columns stay in the cache."""
-    numbers = x[0].size * w[0, 0].size / stride**2  # about: one row for each pixel of the kernel
-    return max(1, min(len(x), int(megabytes * 2**20 / (4 * numbers))))
-
-
-def is_pointwise(w, stride, padding):
-    """Whether the columns of the picture are the picture itself: 1 x 1, stride 1, no padding."""
-    return w.shape[2:] == (1, 1) and stride == 1 and padding == 0
-
-
-def to_phases(x, stride, padding, dtype):
-    """Pad x (N, C, H, W) and sort its pixels by row % stride and column % stride.
-
-    Returns (stride, stride, C, N, rows, columns), with at least one row of zeros to spare.
-    """
-    N, C, H, W = x.shape
-    rows, columns = (H + 2 * padding - 1) // stride + 2, (W + 2 * padding - 1) // stride + 1
-    phases = np.zeros((stride, stride, C, N, rows, columns), dtype)
-    for r, q in np.ndindex(stride, stride):
-        piece = x[:, :, r::stride, q::stride].swapaxes(0, 1)
-        a, top = (r + padding) % stride, (r + padding) // stride
-        b, left = (q + padding) % stride, (q + padding) // stride
-        h, v = piece.shape[2:]
-        phases[a, b, :, :, top : top + h, left : left + v] = piece
-    return phases
-
-
-def from_phases(phases, x, padding):
-    """The transpose of to_phases: what lies on the places of x (N, C, H, W) goes into x, in place."""
-    stride = len(phases)
-    for r, q in np.ndindex(stride, stride):
-        piece = x[:, :, r::stride, q::stride].swapaxes(0, 1)
-        a, top = (r + padding) % stride, (r + padding) // stride
-        b, left = (q + padding) % stride, (q + padding) // stride
-        h, v = piece.shape[2:]
-        piece[...] = phases[a, b, :, :, top : top + h, left : left + v]
-
 
 # %% [markdown]
 # ### Exercise: `conv2d`
 #
-# *40 minutes, medium. What it is for: later units train their NumPy networks with it. It is also how the first fast GPU convolutions worked.*
+# *40 minutes, medium. What it is for: later units train their NumPy networks with it. It is also how Caffe did it, a library of 2014 that many of the first deep networks were trained with.*
 #
 # Each step has a test of its own:
 #
@@ -670,7 +637,7 @@ def from_phases(phases, x, padding):
 # 4. groups (2 points);
 # 5. the contract: bytes, float32, views, nothing changed, more pictures than one block holds (1 point).
 #
-# Write the columns yourself inside the function (copy the lines of your `im2col`), first for all pictures at once. When all tests pass, make it fast, if you like: hints 4 and 5.
+# Write the columns yourself inside the function (copy the lines of your `im2col`), for all pictures at once. That is a full solution. When all tests pass, make it fast, if you like: hints 4 and 5.
 #
 # <details><summary>Hint 1: the product for all pictures</summary>
 #
@@ -689,12 +656,12 @@ def from_phases(phases, x, padding):
 # </details>
 # <details><summary>Hint 4: fast, the blocks</summary>
 #
-# A few pictures at a time: `images_per_block` says how many, and a loop `for first in range(0, N, B)`. Put the pictures of a block *side by side*: columns `(C, kH, kW, n, L)`, so that a block is one large product and not `n` small ones. A large GEMM is faster than several small ones.
+# Make room for the columns of a few pictures once. A loop fills it again and again, and each time the product goes to its place in the result: `np.matmul` has an `out=`. How many pictures? Try. The last block may be shorter.
 #
 # </details>
-# <details><summary>Hint 5: fast, the long pieces</summary>
+# <details><summary>Hint 5: fast, the copies</summary>
 #
-# `phases = to_phases(...)`, then `runs = phases.reshape(stride, stride, C, n, -1)`. Kernel pixel `(k1, k2)` reads phase `(k1*d % s, k2*d % s)`, from number `k1*d // s * columns + k2*d // s` on, `H_out * columns` numbers. Cut off the rest of each row after the product. A kernel of 1 x 1 needs no copy at all (`is_pointwise`).
+# `sliding_window_view` knows nothing of stride and dilation. But a slice with a step of a view is a view. For a dilated kernel take windows as wide as it spans, and of their pixels every `dilation`-th. Then all columns are *one* assignment. And what are the columns of a 1 x 1 kernel with stride 1?
 #
 # </details>
 
@@ -707,29 +674,30 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     float32. The convention of torch.nn.functional.conv2d.
     """
     ### BEGIN SOLUTION
-    (N, C_in, H, W), (C_out, _, kH, kW) = x.shape, w.shape
-    H_out = (H + 2 * padding - dilation * (kH - 1) - 1) // stride + 1
-    W_out = (W + 2 * padding - dilation * (kW - 1) - 1) // stride + 1
+    (N, C_in, _, _), (C_out, _, kH, kW) = x.shape, w.shape
     dtype = np.result_type(x, w, np.float32)
     filters = w.reshape(groups, C_out // groups, -1).astype(dtype)
-    y = np.zeros((N, C_out, H_out, W_out), dtype)
-    if is_pointwise(w, stride, padding):  # the picture is its own columns
-        matrix = x.reshape(N, groups, filters.shape[2], -1)
-        np.matmul(filters, matrix, out=y.reshape(N, groups, C_out // groups, -1))
+    sides = (padding, padding)
+    x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
+    # All columns as a view, (N, C_in, kH, kW, H_out, W_out): nothing is copied yet
+    span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, span, axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    windows = windows.transpose(0, 1, 4, 5, 2, 3)
+    H_out, W_out = windows.shape[4:]
+    y = np.empty((N, groups, C_out // groups, H_out * W_out), dtype)
+    if kH == kW == stride == 1:  # the picture is its own columns
+        np.matmul(filters, x_p.reshape(N, groups, C_in // groups, -1), out=y)
     else:
-        B = images_per_block(x, w, stride)
-        for first in range(0, N, B):
-            phases = to_phases(x[first : first + B], stride, padding, dtype)
-            n, columns = phases.shape[3], phases.shape[5]
-            runs = phases.reshape(stride, stride, C_in, n, -1)
-            cols = np.empty((C_in, kH, kW, n, H_out * columns), dtype)
-            for k1, k2 in np.ndindex(kH, kW):
-                (i, a), (j, c) = divmod(k1 * dilation, stride), divmod(k2 * dilation, stride)
-                start = i * columns + j
-                cols[:, k1, k2] = runs[a, c, :, :, start : start + H_out * columns]
-            z = filters @ cols.reshape(groups, filters.shape[2], -1)
-            z = z.reshape(C_out, n, H_out, columns)[..., :W_out]
-            y[first : first + B] = z.swapaxes(0, 1)
+        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
+        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        for first in range(0, N, block):
+            some = slice(first, first + block)
+            cols = cols[: len(y[some])]  # the last block may be shorter
+            cols[...] = windows[some]
+            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
+            np.matmul(filters, matrix, out=y[some])
+    y = y.reshape(N, C_out, H_out, W_out)
     if b is not None:
         y += np.reshape(b, (-1, 1, 1))
     return y
@@ -814,7 +782,13 @@ def _hidden():
     rng = np.random.default_rng(512)
     for stride in (1, 2, 3):
         for padding in (0, 1, 2):
-            for H, W, kH, kW in ((7, 6, 3, 2), (6, 9, 2, 3), (5, 6, 1, 1), (8, 5, 1, 3)):
+            for H, W, kH, kW in (
+                (7, 6, 3, 2),
+                (6, 9, 2, 3),
+                (5, 6, 1, 1),
+                (8, 5, 1, 3),
+                (6, 7, 2, 2),
+            ):
                 x, w = rng.standard_normal((2, 3, H, W)), rng.standard_normal((4, 3, kH, kW))
                 b = rng.standard_normal(4)
                 expected = torch.nn.functional.conv2d(
@@ -965,6 +939,9 @@ def _hidden():
     # More pictures than a cache holds, and a number of them that blocks do not divide
     x, w = rng.standard_normal((13, 8, 30, 31)), rng.standard_normal((2, 8, 3, 3))
     compare(x, w, "conv2d, x (13, 8, 30, 31), w (2, 8, 3, 3), padding=1")
+    # A single picture whose columns no cache of a core holds
+    x, w = rng.standard_normal((2, 3, 104, 105)), rng.standard_normal((2, 3, 3, 3))
+    compare(x, w, "conv2d, x (2, 3, 104, 105), w (2, 3, 3, 3), padding=1")
 
 
 _hidden()
@@ -1004,7 +981,7 @@ plt.show()
 #
 # Take one layer: 32 channels of 28 x 28, 64 filters of 3 x 3, padding 1. Four things take turns:
 #
-# - **GEMM**: the bare matrix product, one picture after another, columns ready made. Whoever has to make columns first cannot be faster.
+# - **GEMM**: the bare matrix product, one picture after another, columns ready made. Whoever makes columns first and then does these products cannot be faster.
 # - **im2col + GEMM**: all columns of all pictures at first, then the product. The textbook's way.
 # - **your `conv2d`**.
 # - **PyTorch**, on the same machine, with the same number of cores (`threads`).
@@ -1046,24 +1023,32 @@ for name, value in layer_times.items():
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# The numbers are yours, as they depend on the machine. (With one core, milliseconds are CPU time: see `clock` in the set-up.) Three things hold nearly everywhere.
+# The numbers are yours, as they depend on the machine. (With one core, milliseconds are CPU time: see `clock` in the set-up.) Look for three things.
 #
-# 1. The product alone is most of it, and PyTorch is near the bare product, sometimes a little ahead of it: **nobody multiplies much faster than a good GEMM**. What PyTorch saves is the copy. (Its library, oneDNN, has kernels that read the windows straight from the picture: *direct* convolution.)
+# 1. The product alone is most of it, and PyTorch is near the bare product, sometimes a little ahead of it: **nobody multiplies much faster than a good GEMM**. What PyTorch can save is the copy. (The library that it uses on many processors, oneDNN, has kernels that read the windows straight from the picture: *direct* convolution.)
 # 2. The copy has *no* arithmetic in it at all, and it costs a good share.
-# 3. All rows did the same multiplications, and so did unit 02.
+# 3. All rows that multiply did the same multiplications, unit 02 too (but in float64, numbers twice as wide).
 #
 # </details>
 #
-# **Memory against speed.** How many pictures should share a block? One needs little memory, all of them need much. Try.
+# **Memory against speed.** Take a block of pictures at a time, in a room for columns that is made once and used again. How many pictures should share it? One needs little memory, all of them need much. Try.
 #
-# **Predict.** Is "all at once" the fastest, as it has the fewest calls?
+# **Predict.** Is one block of all pictures the fastest, as it has the fewest calls?
 
 
 # %%
+x_p = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+layer_windows = np.lib.stride_tricks.sliding_window_view(x_p, (3, 3), axis=(2, 3))
+layer_windows = layer_windows.transpose(0, 1, 4, 5, 2, 3)  # a view with its axes like columns
+room, maps = np.empty(layer_windows.shape, np.float32), np.empty((N, 64, 28 * 28), np.float32)
+
+
 def by_blocks(block):
-    """The layer above with `block` pictures at a time, by your im2col."""
-    for first in range(0, N, block):
-        filters @ im2col(x[first : first + block], 3, padding=1)
+    """The layer above with `block` pictures at a time."""
+    cols = room[:block]
+    for n in range(0, N, block):
+        cols[...] = layer_windows[n : n + block]
+        np.matmul(filters, cols.reshape(block, 32 * 9, -1), out=maps[n : n + block])
 
 
 sizes = [size for size in (1, 2, 4, 8, 16, 32, 64) if size <= N]
@@ -1074,7 +1059,9 @@ for size, value in block_times.items():
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# Usually the smallest block is at least as good as the largest, with a fraction of the memory. Columns of one picture (0.9 MiB) fit into a core's cache: they are multiplied while they are still warm. Columns of all pictures are written out to memory and read back. So here is a case where you need not choose. **Less memory is faster**, as long as a block is large enough to be worth a call.
+# Look for the row where it becomes slower. Columns of one picture (0.9 MiB) fit into the cache of most cores: they are multiplied while they are still warm. Columns of all pictures are written out to memory and read back. So here is a case where you need not choose. **Less memory can be faster**, as long as a block is large enough to be worth a call.
+#
+# The `conv2d` that later units get works so. Its blocks have at most $2^{18}$ numbers in their columns (1 MiB in float32), or one picture where that is more. The number was found by trying, on one machine. The plain way, all columns and one `@`, is just as right and earns the same points. Is yours the plain one? Then compare your row with "im2col + GEMM" above, and put in the loop.
 #
 # </details>
 
@@ -1082,7 +1069,7 @@ for size, value in block_times.items():
 # **Question (2 points, 8 minutes).** `conv2d` of unit 02 and yours of today do exactly the same multiplications and additions. Name two different reasons why yours is faster, and for each of them a row (or a pair of rows) of your own tables above that supports it. Then say what would happen to the advantage if the layer had 1,024 channels of 4 x 4 pixels.
 #
 # ### BEGIN SOLUTION
-# (1) Fewer calls: unit 02 makes one small NumPy call for each place of the output (784 here), today's makes a handful for each block. A call has a fixed cost. Supported by "unit 02" against "im2col + GEMM": same arithmetic, different time. (2) Reuse in the cache: a large GEMM works in tiles and uses each number many times while it is near; a small product for one place reads all weights again. Supported by the rate (GFLOP/s) of "bare GEMM" against that of "unit 02". Also right: a copy in long pieces costs less than in short ones (the table of pieces); float32 instead of float64 halves the bytes. (1 point for two reasons with their rows.)
+# (1) Fewer calls: unit 02 makes one small NumPy call for each place of the output (784 here), today's makes a handful for each block. A call has a fixed cost. Supported by "unit 02" against "im2col + GEMM": same arithmetic, different time. (2) Reuse in the cache: a large GEMM works in tiles and uses each number many times while it is near; a small product for one place reads all weights again. Supported by the rate (GFLOP/s) of "bare GEMM" against that of "unit 02". Also right: fewer copies of longer pieces cost less (the table of copies: "by place" against "by pixel"); float32 instead of float64 halves the bytes. (1 point for two reasons with their rows.)
 #
 # With 1,024 channels of 4 x 4 there are only 16 places, and each call of unit 02 does a large product (1,024 x 9 numbers per filter). The fixed cost hardly counts, so the advantage shrinks. (1 point.)
 # ### END SOLUTION
@@ -1358,7 +1345,7 @@ plt.show()
 # </details>
 # <details><summary>Hint 5: fast</summary>
 #
-# With long pieces each row has entries that belong to no window. Put zeros there in `dy`. Then what they add to `dw` and `dx` is 0, and you can add long pieces as well. `from_phases` brings the pixels home.
+# Blocks again. Add each block's part to `dw`. After that nobody needs the block's columns, so `dcols` can be written over them. Why can you read all windows with one assignment, but not add to all of them with one `+=`?
 #
 # </details>
 
@@ -1370,43 +1357,40 @@ def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
     dy (N, C_out, H_out, W_out), x (N, C_in, H, W), w (C_out, C_in // groups, kH, kW).
     """
     ### BEGIN SOLUTION
-    (N, C_in, _, _), (C_out, _, kH, kW) = x.shape, w.shape
-    H_out, W_out = dy.shape[2:]
+    (N, C_in, H, W), (C_out, _, kH, kW) = x.shape, w.shape
     dtype = np.result_type(dy, x, w, np.float32)
     filters = w.reshape(groups, C_out // groups, -1)
-    transposed = filters.swapaxes(1, 2)
+    d = np.asarray(dy, dtype).reshape(N, groups, C_out // groups, -1)
     db = dy.sum(axis=(0, 2, 3), dtype=dtype)
-    dx = np.empty(x.shape, dtype)
-    if is_pointwise(w, stride, padding):  # the picture is its own columns
-        d = np.asarray(dy, dtype).reshape(N, groups, C_out // groups, -1)
-        matrix = x.reshape(N, groups, filters.shape[2], -1)
-        np.matmul(transposed, d, out=dx.reshape(matrix.shape))
+    sides = (padding, padding)
+    x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
+    span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
+
+    def as_columns(a):
+        """All columns of a, of the shape of x_p, as a view (N, C_in, kH, kW, H_out, W_out)."""
+        view = np.lib.stride_tricks.sliding_window_view(a, span, axis=(2, 3), writeable=True)
+        view = view[:, :, ::stride, ::stride, ::dilation, ::dilation]
+        return view.transpose(0, 1, 4, 5, 2, 3)
+
+    if kH == kW == stride == 1:  # the picture is its own columns
+        matrix = x_p.reshape(N, groups, C_in // groups, -1)
         dw = (d @ matrix.swapaxes(2, 3)).sum(axis=0)
-        return dx, dw.reshape(w.shape), db
-    dw = np.zeros(filters.shape, dtype)
-    B = images_per_block(x, w, stride)
-    for first in range(0, N, B):
-        phases = to_phases(x[first : first + B], stride, padding, dtype)
-        n, columns = phases.shape[3], phases.shape[5]
-        runs = phases.reshape(stride, stride, C_in, n, -1)
-        cols = np.empty((C_in, kH, kW, n, H_out * columns), dtype)
-        pieces = []  # where each kernel pixel reads, and where its gradient goes
-        for k1, k2 in np.ndindex(kH, kW):
-            (i, a), (j, c) = divmod(k1 * dilation, stride), divmod(k2 * dilation, stride)
-            start = i * columns + j
-            piece = runs[a, c, :, :, start : start + H_out * columns]
-            cols[:, k1, k2] = piece
-            pieces.append((k1, k2, piece))
-        d = np.zeros((C_out, n, H_out, columns), dtype)  # zeros where no window was
-        d[..., :W_out] = dy[first : first + B].swapaxes(0, 1)
-        d = d.reshape(groups, C_out // groups, -1)
-        matrix = cols.reshape(groups, filters.shape[2], -1)
-        dw += d @ matrix.swapaxes(1, 2)
-        np.matmul(transposed, d, out=matrix)  # from here on cols holds its own gradient
-        phases[...] = 0  # and so do the phases, and with them the pieces
-        for k1, k2, piece in pieces:
-            piece += cols[:, k1, k2]
-        from_phases(phases, dx[first : first + B], padding)
+        dx_p = (filters.swapaxes(1, 2) @ d).reshape(x_p.shape)
+    else:
+        dx_p, dw = np.zeros(x_p.shape, dtype), np.zeros(filters.shape, dtype)
+        windows, d_windows = as_columns(x_p), as_columns(dx_p)
+        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
+        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        for first in range(0, N, block):
+            some = slice(first, first + block)
+            cols = cols[: len(d[some])]  # the last block may be shorter
+            cols[...] = windows[some]
+            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
+            dw += (d[some] @ matrix.swapaxes(2, 3)).sum(axis=0)
+            np.matmul(filters.swapaxes(1, 2), d[some], out=matrix)  # cols is now its own gradient
+            for k1, k2 in np.ndindex(kH, kW):  # one by one, as windows overlap
+                d_windows[some, :, k1, k2] += cols[:, :, k1, k2]
+    dx = dx_p[:, :, padding : padding + H, padding : padding + W]
     return dx, dw.reshape(w.shape), db
     ### END SOLUTION
 
@@ -1470,6 +1454,8 @@ def _hidden():
                 (2, 3, 4, 7, 6, 3, 2),
                 (3, 2, 1, 6, 8, 2, 3),
                 (2, 3, 2, 5, 6, 1, 1),
+                (1, 2, 2, 6, 5, 3, 1),
+                (2, 1, 2, 7, 6, 2, 2),
             ):
                 x = rng.standard_normal((N, C_in, H, W))
                 w = rng.standard_normal((C_out, C_in, kH, kW))
@@ -1520,6 +1506,7 @@ def _hidden():
                 (3, 2, 1, 6, 8, 2, 3),
                 (2, 3, 2, 5, 6, 1, 1),
                 (1, 1, 2, 8, 7, 2, 2),
+                (1, 2, 2, 6, 5, 3, 1),
             ):
                 x = rng.standard_normal((N, C_in, H, W))
                 w = rng.standard_normal((C_out, C_in, kH, kW))
@@ -1690,6 +1677,10 @@ def _hidden():
     x, w = rng.standard_normal((13, 8, 30, 31)), rng.standard_normal((2, 8, 3, 3))
     dy = rng.standard_normal((13, 2, 30, 31))
     compare(dy, x, w, "conv2d_backward, x (13, 8, 30, 31), padding=1", padding=1)
+    # A single picture whose columns no cache of a core holds
+    x, w = rng.standard_normal((2, 3, 104, 105)), rng.standard_normal((2, 3, 3, 3))
+    dy = rng.standard_normal((2, 2, 104, 105))
+    compare(dy, x, w, "conv2d_backward, x (2, 3, 104, 105), padding=1", padding=1)
 
 
 _hidden()
@@ -1739,7 +1730,7 @@ check.close(
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# Two, and somewhat more. Two products make two. `col2im` on top of it is dearer than `im2col`: adding reads *and* writes its target. PyTorch's ratio is alike. It has the same two products to do.
+# Two, and somewhat more. Two products make two. `col2im` on top of it is dearer than `im2col`: adding reads *and* writes its target. Compare PyTorch's ratio: it has the same two products to do.
 #
 # </details>
 
@@ -1748,7 +1739,7 @@ check.close(
 #
 # **Idea.** A machine does two things: it calculates and it moves bytes. Each has a top speed. A layer that must do $F$ operations and move $B$ bytes takes at least $F/\text{(operations per second)}$, and at least $B/\text{(bytes per second)}$, whichever is longer. So count both.
 #
-# **What is a FLOP?** A floating point operation: one multiplication, or one addition. A dot product of $K$ numbers takes $K$ multiplications and (with the first added to 0) $K$ additions: $2K$ FLOPs. Many papers count **multiply-adds** (also MACs) and call them FLOPs: ResNet's table 1 (He et al. 2015) does, "FLOPs (multiply-adds)". It is half the number. Processors have an instruction that does both at once (FMA), so neither is wrong. But never compare two tables before you know which they count. **Here a multiply-add counts 2.** FLOPs are an amount. FLOP/s is a speed.
+# **What is a FLOP?** A floating point operation: one multiplication, or one addition. A dot product of $K$ numbers takes $K$ multiplications and (with the first added to 0) $K$ additions: $2K$ FLOPs. Many papers count **multiply-adds** (also MACs) and call them FLOPs: the ResNet paper (He et al. 2015) does. It is half the number. Processors have an instruction that does both at once (FMA), so neither is wrong. But never compare two tables before you know which they count. **Here a multiply-add counts 2.** FLOPs are an amount. FLOP/s is a speed.
 #
 # **Formula.** Every output number of a convolution is a dot product over its window:
 #
@@ -2060,7 +2051,7 @@ plt.show()
 #
 # ![A slope that bends into a level roof, grey above it. Five layers by rising intensity: bias only, depthwise, 1 by 1, first layer, 3 by 3, each with a dot for this unit's function and a cross for PyTorch.](figures/roofline.png)
 #
-# From left to right: bias only (0.125 FLOP/byte: read 4 bytes, write 4, one addition), depthwise, 1 x 1, first layer, 3 x 3. What counts is how often a number is used once it is there. A 1 x 1 layer uses each input 64 times, once per filter. The first layer uses each of its few inputs 16 times *for each of 25 kernel pixels*. The slope holds the first one down, whoever programs it. The 1 x 1 and the 3 x 3 layer stand under the level part and reach a good share of it. Where your dot lies far below the roof, the difference is what you move and the count does not know: the columns. The depthwise layer has it worst: it makes nine numbers out of each pixel and uses each of them once, so that its matrix product is only one row high. PyTorch reads the windows in place, and is well below the roof there as well.
+# From left to right: bias only (0.125 FLOP/byte: read 4 bytes, write 4, one addition), depthwise, 1 x 1, first layer, 3 x 3. What counts is how often a number is used once it is there. A 1 x 1 layer uses each input 64 times, once per filter. The first layer uses each of its few inputs 16 times *for each of 25 kernel pixels*. The slope holds the first one down, whoever programs it. From the 1 x 1 layer on they stand under the level part, unless your corner lies right of 16. Where your dot lies far below the roof, the difference is what you move and the count does not know: the columns. The depthwise layer has it worst: it makes nine numbers out of each pixel and uses each of them once, so that its matrix product is only one row high. How near does PyTorch come there, which need not make columns?
 #
 # A cross may even lie *above* the slope: these maps are small enough to stay in the cache, and the cache is faster than the memory that you measured. A roofline says which roof it is about. (And a program that shares the machine with others measures what is left over.)
 #
@@ -2130,7 +2121,7 @@ assert counts == {(1, 1, 1): 49, (2, 2, 2): 49, (1, 2, 4): 225}
 #
 # ![Three maps of 17 by 17 pixels. Dilations 1, 1, 1: a full square of 7. Dilations 2, 2, 2: every second pixel of a square of 13, like a sieve. Dilations 1, 2, 4: a full square of 15.](figures/gridding.png)
 #
-# Three equal dilations of 2 see 49 of 169 pixels: every second row and column. Their neighbours could be anything. This is the *gridding* of dilated networks (F. Yu, V. Koltun, T. Funkhouser, *Dilated Residual Networks*, 2017, section 4). The stack $1, 2, 4$ sees all 225: the small steps fill the holes of the large ones. Doubling makes the field grow exponentially with depth, at the same 27 weights (F. Yu and V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2015). WaveNet does it with sound (unit 16).
+# Three equal dilations of 2 see 49 of 169 pixels: every second row and column. Their neighbours could be anything. This is the *gridding* of dilated networks (F. Yu, V. Koltun, T. Funkhouser, *Dilated Residual Networks*, 2017). The stack $1, 2, 4$ sees all 225: the small steps fill the holes of the large ones. Doubling makes the field grow exponentially with depth, at the same 27 weights (F. Yu and V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2015). WaveNet does it with sound (unit 16).
 #
 # </details>
 #
@@ -2154,9 +2145,9 @@ assert counts == {(1, 1, 1): 49, (2, 2, 2): 49, (1, 2, 4): 225}
 #
 # $$H_{out} = (H-1)\,s + k_H - 2p .$$
 #
-# The same numbers come out if you put $s-1$ zeros between the pixels of $x$, pad by $k-1-p$ and correlate with the flipped kernel at stride 1: the third cell below checks it. It is a bad way to compute it, as most of the products are with zeros.
+# The same numbers come out if you put $s-1$ zeros between the pixels of $x$, pad by $k-1-p$ and correlate with the flipped kernel at stride 1: a cell below the exercise checks it. It is a bad way to compute it, as most of the products are with zeros.
 #
-# (Lecture notes say of stride > 1 that it downsamples. For a convolution, yes. For a transposed one the stride is the distance of the stamps, and it **up**samples. And sizes: with stride 2 inputs of 7 and of 8 both give the same output size, so the way back is not unique. PyTorch has `output_padding` for the choice.)
+# (Lecture notes say of stride > 1 that it downsamples. For a convolution, yes. For a transposed one the stride is the distance of the stamps, and it **up**samples. And sizes: a kernel of 3 with stride 2 and padding 1 makes 4 out of 7 and out of 8, so the way back is not unique. PyTorch has `output_padding` for the choice.)
 
 # %% [markdown]
 # ### Exercise: `conv_transpose2d`
@@ -2652,7 +2643,7 @@ check.close(
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# Eight times fewer operations, and nowhere near eight times faster. The depthwise step has $2 \cdot 9$ operations for each pixel and moves it in and out: on the roofline it stands far to the left. It has the fewest operations of all and takes longer than the 1 x 1 step. **Operations are not time.** Unit 13 meets this again with real networks, on other machines.
+# Eight times fewer operations, and not eight times faster. The depthwise step has $2 \cdot 9$ operations for each pixel and moves it in and out: on the roofline it stands to the left of the others. It has the fewest operations of all. Compare its time with that of the 1 x 1 step. **Operations are not time.** Unit 13 meets this again with real networks, on other machines.
 #
 # And the last check says what is given up. In a separable layer the kernels of channel $c$ in all filters are multiples of *one* kernel, `w_point[f, c] * w_depth[c]`. A standard layer has $C_{out}$ different ones.
 #
@@ -2709,7 +2700,7 @@ check.close(np.array(fast_losses), np.array(slow_losses), what="the losses", rto
 # %% [markdown]
 # The same network, the same numbers. Now in float32, as PyTorch does it: half the bytes.
 #
-# **Predict.** How many times faster is the whole step? And which layer is the slowest *now*?
+# **Predict.** How many times faster is the whole step? And how many times faster would it be if convolutions took no time at all? (Part 1 has the numbers.)
 
 # %%
 float32_net = network(FastConv2d)
@@ -2730,12 +2721,14 @@ print("\nforward and backward in float32, by kind of layer:")
 for kind, value in fast_spent.items():
     print(f"{kind:<12} {value:8.2f} ms")
 alone = slow_spent["Conv2d"] / fast_spent["FastConv2d"]
-print(f"the convolutions alone are {alone:.0f} times as fast as in part 1")
+print(f"the convolutions alone are {alone:.1f} times as fast as in part 1")
+share = slow_spent["Conv2d"] / sum(slow_spent.values())
+print(f"there they took {share:.0%}: without them {1 / (1 - share):.1f} times as fast at most")
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# The step is faster, but far less so than the convolutions alone are. Look at the table by kind of layer. The convolutions, which were most of it, have shrunk so much that **pooling** is now what you wait for, with its loop over places. Nobody made it slower. That is *Amdahl's law* (1967): if a share $f$ of the time is made $k$ times faster, the whole becomes $1/(1 - f + f/k)$ times faster, and never more than $1/(1-f)$. Measure again after each improvement: the slowest thing has changed.
+# The step is faster, but less so than the convolutions alone are. Look at the table by kind of layer. The other layers take about what they took before. So their share has grown, above all that of **pooling** with its loop over places. Nobody made it slower. That is *Amdahl's law* (1967): if a share $f$ of the time is made $k$ times faster, the whole becomes $1/(1 - f + f/k)$ times faster, and never more than $1/(1-f)$. (Here the other layers gain a little from float32 as well.) Measure again after each improvement: what is worth your work has changed.
 #
 # </details>
 #
@@ -2801,7 +2794,7 @@ check.close(np.array(marks), np.array(curve[:5]), what="the first losses", rtol=
 # %% [markdown]
 # ![The loss of 80 steps falls from the level of guessing to well below it; rings of unit 04 lie on the first five points.](figures/training.png)
 #
-# The same losses, to the last digit that counts. Only the clock has changed.
+# The same losses, up to rounding. Only the clock has changed.
 
 # %% [markdown]
 # ## What you learnt
@@ -2814,7 +2807,7 @@ check.close(np.array(marks), np.array(curve[:5]), what="the first losses", rtol=
 #
 # ## What to read
 #
-# - K. Chellapilla, S. Puri, P. Simard, *High Performance Convolutional Neural Networks for Document Processing*, 2006, section 3.1: unrolling convolution into a matrix product.
+# - K. Chellapilla, S. Puri, P. Simard, *High Performance Convolutional Neural Networks for Document Processing*, 2006: unrolling convolution into a matrix product.
 # - S. Williams, A. Waterman, D. Patterson, *Roofline: An Insightful Visual Performance Model*, Communications of the ACM 2009.
 # - K. Goto and R. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM Transactions on Mathematical Software 2008: what happens inside `@`.
 # - V. Dumoulin and F. Visin, *A guide to convolution arithmetic for deep learning*, 2016, [arXiv:1603.07285](https://arxiv.org/abs/1603.07285), chapters 4 and 5: transposed and dilated, as pictures.
@@ -2826,7 +2819,7 @@ check.close(np.array(marks), np.array(curve[:5]), what="the first losses", rtol=
 #
 # - **Direct** convolution reads windows in place, with loops arranged for cache and vector instructions. PyTorch's library did that above. It needs another language than NumPy.
 # - **Fourier**: convolution becomes a product of spectra (unit 02). It pays for large kernels (M. Mathieu, M. Henaff, Y. LeCun, 2013, [arXiv:1312.5851](https://arxiv.org/abs/1312.5851)).
-# - **Winograd**: fewer multiplications for small kernels (A. Lavin and S. Gray, *Fast Algorithms for Convolutional Neural Networks*, 2016, [arXiv:1509.09308](https://arxiv.org/abs/1509.09308), section 4). Two neighbouring outputs of a kernel of three need $2 \cdot 3 = 6$ multiplications. Four are enough:
+# - **Winograd**: fewer multiplications for small kernels (A. Lavin and S. Gray, *Fast Algorithms for Convolutional Neural Networks*, 2016, [arXiv:1509.09308](https://arxiv.org/abs/1509.09308)). Two neighbouring outputs of a kernel of three need $2 \cdot 3 = 6$ multiplications. Four are enough:
 
 # %%
 rng = np.random.default_rng(seed)
