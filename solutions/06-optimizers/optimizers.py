@@ -13,7 +13,7 @@
 #   lesson:
 #     gpu: false
 #     limits:
-#       cell_seconds: 60
+#       cell_seconds: 30
 #       submission_seconds: 300
 #     minutes: 300
 #     prerequisites:
@@ -247,7 +247,7 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Left, contour lines of a long ravine with a path that jumps from wall to wall while it creeps along the floor and stops short of the star at the bottom. Right, the loss of the network falls slowly from the level of guessing.](figures/too_slow.png)
+# ![Left, contour lines of a long ravine with a path that jumps from wall to wall while it creeps along the floor and stops short of the star at the bottom. Right, the loss of the network falls slowly, from above the level of guessing to 1.5.](figures/too_slow.png)
 #
 # $w_1$ changes sign at each step: the walls throw the path back and forth. $w_0$ crawls. A larger rate would help it, but then the zigzag grows instead of shrinking. One number has to serve two directions, and it serves neither. The network is in the same trouble with more directions: after 300 steps, seven times through all the digits, it still misreads far too many.
 #
@@ -412,7 +412,7 @@ print(f"with condition number 1,000: {np.log(0.5) / np.log(999 / 1001):.0f} step
 #
 # So **four times the work halves the noise**. This is the less-than-linear return of large batches. (You draw *without* putting back, so there is a correction $\sqrt{(n-B)/(n-1)}$. It makes the full batch come out exact, and below a tenth of the data you may forget it.)
 #
-# **Measure it on your network.** The gradients of all 1,297 digits, one at a time, in one array `(n, parameters)`. Then 200 batches of each size.
+# **Measure it on your network.** The gradients of 600 digits (all 1,297 in the full profile), one at a time, in one array `(n, parameters)`. Then 100 batches of each size.
 #
 # **Predict.** On axes with powers of ten both ways: which slope has the line? At which batch size is the noise as large as the gradient itself: 1, 10, 100? Before training, and after some?
 
@@ -472,6 +472,7 @@ plt.show()
 for name, value in noise_scale.items():
     print(f"{name}: slope {slopes[name]:.2f}; the noise equals the gradient at B = {value:.0f}")
 assert all(-0.6 < slope < -0.4 for slope in slopes.values())
+assert noise_scale["after 300 steps"] > noise_scale["before training"]
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
@@ -480,7 +481,7 @@ assert all(-0.6 < slope < -0.4 for slope in slopes.values())
 #
 # A straight line with slope $-\tfrac12$: that is $1/\sqrt B$. (At the right end the points bend down, as a batch of 256 is a good part of all the examples.)
 #
-# The two lines differ in height, and that is the useful part. The batch size at which noise and gradient are equally long, $\sigma^2/\lVert g\rVert^2$, is called the **noise scale** (McCandlish and others, 2018, eq. 2.9). Below it a larger batch is nearly as good as more steps. Above it you pay for digits that tell you what you know already. Before training nearly all examples agree where to go, and a small batch will do. Later most digits are read well, only few still pull, and not in one direction: the noise scale has **grown**. So there is no one best batch size, even for one network.
+# The two lines differ in height, and that is the useful part. The batch size at which noise and gradient are equally long, $\sigma^2/\lVert g\rVert^2$, is called the (simple) **noise scale** (McCandlish and others, 2018). Below it a larger batch is nearly as good as more steps. Above it you pay for digits that tell you what you know already. Before training the examples agree more where to go, and a smaller batch will do. Later most digits are read well, only few still pull, and not in one direction: the noise scale has **grown**. With five seeds it grew each time, but from anything between 5 and 35 to anything between 35 and 130, so trust the direction and not the factor. There is no one best batch size, even for one network.
 #
 # </details>
 #
@@ -519,7 +520,7 @@ assert 1.5 * spent[8, 0.05] < spent[128, 0.8] < 0.6 * spent[128, 0.05]
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# At one common rate small batches win: for the same number of digits they take more steps, and a noisy step is nearly as good as an exact one. Now let the rate grow with the batch. 32 with 0.2 does what 8 with 0.05 did, in a quarter of the steps. That is the **linear scaling rule** (Goyal and others, 2017): a batch $k$ times as large, a rate $k$ times as large, as $k$ noisy steps of $\eta$ are about one quiet step of $k\eta$. It has an end: 128 with 0.8 is much better than 128 with 0.05, and much worse than 8 with 0.05. The rule holds below the noise scale and below the limit $2/\lambda_{max}$, and large rates need a gentle start (**warm-up**).
+# At one common rate small batches win: for the same number of digits they take more steps, and a noisy step is nearly as good as an exact one. Now let the rate grow with the batch. 32 with 0.2 does what 8 with 0.05 did, in a quarter of the steps. That is the **linear scaling rule** (Goyal and others, 2017): a batch $k$ times as large, a rate $k$ times as large, as $k$ noisy steps of $\eta$ are about one quiet step of $k\eta$. It has an end: 128 with 0.8 is much better than 128 with 0.05, and much worse than 8 with 0.05. The rule holds below the noise scale and below the limit $2/\lambda_{max}$, and large rates need a gentle start (**warm-up**). The number of digits and the rate 0.05 were chosen so that both sides can be seen: with half as many digits the rule is already poor (seed 0: loss 0.21 for 8, 0.35 for 32 with 0.2, 1.7 for 128 with 0.8).
 #
 # Rules of thumb, and what they are worth:
 #
@@ -541,7 +542,7 @@ assert 1.5 * spent[8, 0.05] < spent[128, 0.8] < 0.6 * spent[128, 0.05]
 #
 # **What it does to a constant gradient.** If $g_t = g$ always, then $v = g + m g + m^2 g + \dots = g/(1-m)$. For $m = 0.9$ each step is in the end **ten times** as long as that of `sgd`. And a gradient that changes sign at each step adds up to $g - mg + m^2g - \dots = g/(1+m)$, about half. Ten times along the floor, half across it: that is what the ravine asked for.
 #
-# So momentum does not "reduce the dependency on the learning rate", as you may read. It *multiplies* the rate by $1/(1-m)$. Who raises $m$ from 0.9 to 0.99 must lower $\eta$.
+# So momentum does not "reduce the dependency on the learning rate", as you may read. It *multiplies* the rate by $1/(1-m)$. Who raises $m$ from 0.9 to 0.99 should expect to lower $\eta$.
 #
 # **Conventions.** Other texts put the rate inside, $u_t = m u_{t-1} + \eta g_t$ and $w_{t+1} = w_t - u_t$ (or with a minus in $u$, as CS231n). With a constant rate $u = \eta v$, and the paths are the same. If a schedule changes $\eta$, they differ: with the rate inside, old steps keep their old rate. (Where a text writes $(1-m)\,g_t$ instead of $g_t$, that *is* different: its steps are ten times shorter.)
 #
@@ -556,7 +557,7 @@ assert 1.5 * spent[8, 0.05] < spent[128, 0.8] < 0.6 * spent[128, 0.05]
 # %% [markdown]
 # ### Exercise: `momentum`
 #
-# *10 minutes, easy. What it is for: the first of all optimizers with a memory, and still the one that trains most vision networks to their best.*
+# *10 minutes, easy. What it is for: the first of all optimizers with a memory, and still a standard choice for convolutional networks.*
 #
 # The first test looks at the formula, the second at the contract: two weights in turn, shapes, float32, nothing changed.
 #
@@ -724,7 +725,7 @@ del _hidden
 # %% [markdown]
 # ### Exercise: `nesterov`
 #
-# *10 minutes, easy after `momentum`. What it is for: the last look-ahead is always against the *new* velocity. Half of the copies of this rule get that wrong.*
+# *10 minutes, easy after `momentum`. What it is for: the look-ahead uses the *new* velocity, and a copy of this rule that uses the old one looks just as right.*
 #
 # <details><summary>Hint 1</summary>
 #
@@ -917,6 +918,8 @@ plt.show()
 #
 # **How much does a memory buy?** With the best settings a step of `sgd` keeps $\frac{\kappa-1}{\kappa+1}$ of the distance, one of momentum $\frac{\sqrt\kappa-1}{\sqrt\kappa+1}$ in the long run (Polyak, 1964). For $\kappa = 1{,}000$ that is 0.998 against 0.939: halving takes 347 steps against 11. The square root is the whole gain, and it is large.
 #
+# **And the limit?** Put $v$ out of the two formulas: $w_{t+1} = (1+m-\eta\lambda)\,w_t - m\,w_{t-1}$. On the edge the weight jumps from side to side for ever, $w_{t+1} = -w_t = w_{t-1}$. This gives $\eta\lambda = 2(1+m)$. So in an exact bowl momentum bears a rate that is $1+m$ times **larger** than the limit of `sgd`. Keep this in mind for part 10.
+#
 # </details>
 
 # %%
@@ -932,6 +935,10 @@ root = np.sqrt(1000)
 print(
     f"momentum, condition number 1,000: halves in {np.log(0.5) / np.log((root - 1) / (root + 1)):.0f}"
 )
+for rate in (3.7, 3.9):  # 2 (1 + 0.9) = 3.8
+    end = abs(walk(momentum, lambda w: w, 1.0, 300, lr=rate)[-1])
+    print(f"momentum 0.9, bowl of curvature 1, rate {rate}: {end:.0e} from 0 after 300 steps")
+    assert (end < 1e-3) == (rate < 3.8)
 
 # %% [markdown]
 # ## 5. A rate for every weight
@@ -1146,7 +1153,7 @@ del _hidden
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Delta-bar-delta was made for exact, full-batch gradients. In a mini-batch the sign flips by chance, each flip lowers the rate, and the rates die. The next idea looks at the gradient's *size* instead.
+# Delta-bar-delta was made for exact, full-batch gradients. In a mini-batch the sign flips by chance. Half of the time the rate gains $\kappa$, half of the time it loses the share $\varphi$. So where the gradient is nothing but noise the rate drifts to about $\kappa/\varphi$ (0.1 with the defaults), wherever it began and whatever the problem would need. The next idea looks at the gradient's *size* instead.
 #
 # ### AdaGrad: divide by what you have seen
 #
@@ -1722,6 +1729,16 @@ check.close(lengths["rmsprop"][0], 0.1, what="rmsprop's first step")
 assert abs(lengths["rmsprop"][-1] / 0.01 - 1) < 0.02
 assert 0.003 < lengths["adadelta"][0] < 0.0033
 check.close(lengths["delta_bar_delta"], 0.01 + 0.0005 * np.arange(400), what="delta_bar_delta")
+# A gradient that is nothing but noise, +1 or -1, and first rates of 0.001 and 1: the rates of 500 weights
+rng = np.random.default_rng(seed)
+for first_rate in (0.001, 1.0):
+    w, state = np.zeros(500), {}
+    for _ in range(600):
+        noise = rng.choice([-1.0, 1.0], 500)
+        w_next, state = delta_bar_delta(w, noise, state, lr=first_rate)
+        rate, w = np.mean((w - w_next) / noise), w_next
+    print(f"delta_bar_delta in pure noise, rate {first_rate} at first: {rate:.3f} after 600 steps")
+    assert 0.07 < rate < 0.14
 
 # %% [markdown]
 # ## 6. Both together: `adam` and `adamw`
@@ -1958,7 +1975,7 @@ del _hidden
 #
 # So Adam without the correction is *your* Adam with a learning rate that changes like this. (Leave $\varepsilon$ aside.)
 #
-# **Predict.** Without it, both $m$ and $v$ start near 0: $m$ at a tenth of the gradient, $v$ at a thousandth of its square. Is the first step without the correction *too short* or *too long*? Most people, and several textbooks, say too short.
+# **Predict.** Without it, both $m$ and $v$ start near 0: $m$ at a tenth of the gradient, $v$ at a thousandth of its square. Is the first step without the correction *too short* or *too long*? Many people say too short.
 
 
 # %% figure="bias_correction"
@@ -2234,7 +2251,7 @@ plt.show()
 #
 # ![Left, AdamW: four weights decay along the same curve. Right, Adam with L2: the weight with the smallest gradients falls to zero within 150 steps, the one with the largest hardly moves.](figures/decay_or_l2.png)
 #
-# With `adamw` all four follow one curve, $(1-\eta\lambda)^t$: after 400 steps $0.995^{400} = 0.13$. With L2 the quiet weight falls at Adam's full speed, straight down to 0, and the loud one keeps most of its size: its $\lambda w$ is divided by 10. The same number $\lambda$ means something else for each weight. (With `sgd` the two would agree, to the last digit.)
+# With `adamw` all four follow one curve, $(1-\eta\lambda)^t$: after 400 steps $0.995^{400} = 0.13$. With L2 the quiet weight falls at Adam's full speed, straight down to 0, and the loud one keeps most of its size: its $\lambda w$ is divided by 10. The same number $\lambda$ means something else for each weight. (With `sgd` the two would agree, up to rounding.)
 #
 # </details>
 
@@ -2257,7 +2274,7 @@ assert histories["adam with L2"][-1][3] > 0.7
 # %% [markdown]
 # ## 7. Nine optimizers, two landscapes
 #
-# Your nine functions, side by side. The ravine of part 1, and a **saddle**, $f(w) = \tfrac12 w_0^2 - w_1^2 + \tfrac14 w_1^4$: downhill along $w_0$ to the point $(0,0)$, where the gradient is 0, and from there down on either side to one of two minima, $(0, \pm\sqrt2)$ with height $-1$. The start is almost on the ridge, at $w_1 = 0.001$. Comparing optimizers at one common rate is unfair, as a rate means something else to each of them. So each gets the best of 21 rates, from 0.001 to 3.2, for each landscape: the rate with which it is soonest close to the minimum, and stays there, without ever being higher than at the start.
+# Your nine functions, side by side. The ravine of part 1, and a **saddle**, $f(w) = \tfrac12 w_0^2 - w_1^2 + \tfrac14 w_1^4$: downhill along $w_0$ to the point $(0,0)$, where the gradient is 0, and from there down on either side to one of two minima, $(0, \pm\sqrt2)$ with height $-1$. The start is almost on the ridge, at $w_1 = 0.001$. Comparing optimizers at one common rate is unfair, as a rate means something else to each of them. So each gets the best of 21 rates, from 0.001 to 3.2, for each landscape: the rate with which it is soonest close to the minimum, and stays there, without ever being higher than at the start. (This rule is the third of three that were tried for this figure, and the other settings of the nine, $m = 0.9$ among them, were set by hand. The order depends on both.)
 #
 # **Predict.** In the ravine: who needs the fewest steps, who does not arrive at all? On the saddle: `sgd` comes near $(0,0)$ fast, and then? And who leaves first?
 
@@ -2348,11 +2365,11 @@ plt.show()
 #
 # ![Eighteen small maps with paths, dots at every fifth step. Left, the ravine: sgd creeps, momentum swings, delta-bar-delta and adagrad are at the star first. Right, the saddle: sgd and delta-bar-delta run into the saddle point and turn there by a right angle, adagrad, rmsprop and adam leave for the minimum at once.](figures/nine_paths.png)
 #
-# In the ravine the two oldest adaptive rules win, `delta_bar_delta` and `adagrad`, in about half the steps of `sgd`. Both give each weight a rate of its own and then keep it. `rmsprop` is the surprise: it does not settle at all. Its step is about $\eta$ long however small the gradient is, so with a rate that is large enough to arrive in time it dances around the star. It needs a schedule (part 8). And Adam, in a quiet ravine, swings like `momentum`, which is half of it.
+# In the ravine the two oldest adaptive rules win, `delta_bar_delta` and `adagrad`, in about half the steps of `sgd`. Both give each weight a rate of its own and then keep it. `rmsprop` is the surprise: it does not settle at all. Its step is about $\eta$ long however small the gradient is, so with a rate that is large enough to arrive in time it dances around the star. It needs a schedule (part 8). And Adam, in a quiet ravine, swings like `momentum`, which is half of it. (`adamw` is a little ahead of `adam` for a reason that proves nothing: its decay pulls towards 0, and here the minimum lies at 0. AdaDelta's best rate is the largest that was tried.)
 #
 # On the saddle the gradient along $w_1$ is 0.002 at first. `sgd` multiplies $w_1$ by $1+2\eta$ per step: it walks to the saddle point, turns by a right angle there, and loses time. `adagrad` and `rmsprop` divide that small gradient by its own small size, so they leave at once and arrive first: on a saddle the *sign* is all one needs. `momentum` and `adam` run past the minimum and have to come back.
 #
-# Two pictures, two winners, no noise, two weights. Before you conclude anything: this ravine lies along the axes. Read on.
+# Two pictures, two winners, no noise, two weights, one rule of the game. Rank the ravine by the mean height over the 60 steps instead: `adagrad` stays first, `delta_bar_delta` falls to the sixth place, as it begins slowly. And this ravine lies along the axes. Read on.
 #
 # </details>
 
@@ -2362,6 +2379,17 @@ for name in nine:
     (_, lr_a, first), (_, lr_b, second) = in_ravine[name], on_saddle[name]
     print(f"{name:<20} {first:>8} (rate {lr_a:<6.2g}) {second:>12} (rate {lr_b:.2g})")
 first = {name: (in_ravine[name][2], on_saddle[name][2]) for name in nine}
+mean_height = {}
+with np.errstate(all="ignore"):
+    for name, (rule, chosen) in nine.items():
+        walks = [
+            walk(rule, ravine_gradient, start_ravine, 60, lr=lr, **chosen) for lr in tried_rates
+        ]
+        mean_height[name] = float(np.nanmin([ravine(places).mean() for places in walks]))
+by_mean = sorted(mean_height, key=mean_height.get)
+print("the ravine by mean height, best first:", ", ".join(by_mean))
+assert by_mean[0] == "adagrad"
+assert by_mean[5] == "delta_bar_delta"
 assert max(first["delta_bar_delta"][0], first["adagrad"][0]) < 0.6 * first["sgd"][0]
 assert first["rmsprop"][0] == 61
 assert max(first["adagrad"][1], first["rmsprop"][1]) < 0.5 * first["sgd"][1]
@@ -2483,21 +2511,27 @@ for (i, j), value in np.ndenumerate(notices):
     )
 axes[0].set(yticks=range(len(rules)), yticklabels=list(rules), xticks=range(3), xticklabels=worlds)
 axes[0].set(title="How far apart are the two paths?")
+
+
+def steps_needed(rule, condition, matrix, **chosen):
+    """Steps until rule has settled in the ravine 1 : condition, turned by matrix, with its best rate."""
+    curvatures = np.array([1.0, condition])
+    return best_walk(
+        rule,
+        chosen,
+        lambda w: 0.5 * ((w @ matrix) ** 2 * curvatures).sum(axis=-1),
+        0.1,
+        lambda w: matrix @ (curvatures * (matrix.T @ w)),
+        matrix @ np.array([-10.0, 1.0]),
+        250,
+        rates=np.geomspace(0.001, 5, 30),
+    )[2]
+
+
 needed = {}
 for name, condition in (("sgd", 30), ("adagrad", 30), ("momentum", 1000), ("adam", 1000)):
-    rule, _ = nine[name]
-    curvatures = np.array([1.0, condition])
     for way_of_axes, matrix in (("along the axes", np.eye(2)), ("turned by 45°", turn)):
-        needed[name, condition, way_of_axes] = best_walk(
-            rule,
-            {},
-            lambda w, c=curvatures, m=matrix: 0.5 * ((w @ m) ** 2 * c).sum(axis=-1),
-            0.1,
-            lambda w, c=curvatures, m=matrix: m @ (c * (m.T @ w)),
-            matrix @ np.array([-10.0, 1.0]),
-            250,
-            rates=np.geomspace(0.001, 5, 30),
-        )[2]
+        needed[name, condition, way_of_axes] = steps_needed(nine[name][0], condition, matrix)
 labels = []
 for place, (name, condition, way_of_axes) in enumerate(needed):
     straight = way_of_axes == "along the axes"
@@ -2519,9 +2553,13 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Left, a table of ten optimizers and three changes. sgd, momentum and nesterov have 0 for the compass only; adagrad, rmsprop, adadelta, adam and adamw have 0 for the price only; Newton has 0 everywhere. Right, bars with the steps that sgd, adagrad, momentum and adam need: turning the ravine changes nothing for sgd and momentum and makes adagrad and adam three to four times slower.](figures/what_they_notice.png)
+# ![Left, a table of ten optimizers and three changes. sgd, momentum and nesterov have 0 for the compass only; adagrad, rmsprop, adadelta, adam and adamw have 0 for the price only; Newton has 0 everywhere. Right, bars with the steps that sgd, adagrad, momentum and adam need: turning the ravine changes nothing for sgd and momentum and makes adagrad and adam at least three times slower.](figures/what_they_notice.png)
 #
 # The table has two camps. `sgd`, `momentum`, `nesterov` do not notice the **compass**: they use vectors only, and a vector does not care about axes. They do notice the price, so the learning rate must be found again for each loss. `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw` do not notice the **price**: a factor in $g$ is a factor in $\sqrt{\hat v}$ and cancels. (That is why Adam's default rate works in so many places.) They do notice the compass: "a rate for every weight" is only good for ravines that run along a weight. The bars on the right say what that costs. In the ravine of curvatures 1 : 30, AdaGrad needs half as many steps as `sgd`. Turn the ravine, and it needs four times as many as before, twice as many as `sgd`, which has not noticed. In a ravine of 1 : 1,000 Adam needs half as many steps as momentum; turned, it does not settle within 250. Each had the best of 30 rates, found anew for the turned ravine.
+#
+# That last pair was **picked** for the picture. At 1 : 30 and 1 : 100 Adam hardly notices the turn (49 steps against 49, and 53 against 60; at 1 : 300, 65 against 126): its momentum, which takes no notice of axes, makes up for it. Without momentum, $\beta_1 = 0$, it needs about twice as many steps in the turned ravine already there. So the table is a law, and the bars are examples.
+#
+# `delta_bar_delta` stands between the camps: signs do not see the price, but its steps do, and it sees the compass a little (0.04).
 #
 # Nobody but Newton passes all three. AdaDelta's units are right in $\Delta$, but its $\varepsilon$ has a unit too, and in the beginning $\varepsilon$ is all it has: it notices the ruler. The full second derivatives that Newton needs are out of reach for a network (1,898 weights: 3.6 million numbers; a million weights: $10^{12}$). Every optimizer of this unit is an attempt to be a little like Newton, for the price of `sgd`.
 #
@@ -2546,6 +2584,16 @@ assert needed["adagrad", 30, "along the axes"] < 0.6 * needed["sgd", 30, "along 
 assert needed["adagrad", 30, "turned by 45°"] > 1.5 * needed["sgd", 30, "turned by 45°"]
 assert needed["adam", 1000, "along the axes"] < 0.6 * needed["momentum", 1000, "along the axes"]
 assert needed["adam", 1000, "turned by 45°"] > 1.5 * needed["momentum", 1000, "turned by 45°"]
+print("adam's steps, along the axes and turned by 45°:")
+for beta1, conditions in ((0.9, (30, 100, 300)), (0.0, (30, 100))):
+    for condition in conditions:
+        straight = steps_needed(adam, condition, np.eye(2), beta1=beta1)
+        turned = steps_needed(adam, condition, turn, beta1=beta1)
+        print(f"  beta1 = {beta1}, 1 : {condition:<4} {straight:>4} {turned:>4}")
+        if beta1 == 0 or condition == 300:
+            assert turned > 1.6 * straight
+        else:
+            assert turned < 1.3 * straight
 assert table["newton (control)"].max() < 1e-9
 assert table["adadelta"][2] > 0.3
 
@@ -2571,7 +2619,7 @@ assert table["adadelta"][2] > 0.3
 #
 # The weight lives in a **noise ball** whose radius grows with $\sqrt\eta$. A rate four times smaller: half the radius, and four times the way to get there. So: large first, small later.
 #
-# **How small, how soon?** Robbins and Monro (1951) answered: the rates must add up to infinity, $\sum \eta_t = \infty$, or you may stop short of the goal; their squares must not, $\sum \eta_t^2 < \infty$, or the noise never dies. $\eta_0/(1+kt)$ does both. $\eta_0\, e^{-kt}$ fails the first: all its steps together are finite. The networks of today do not wait for infinity and use whatever ends near 0 at the last step.
+# **How small, how soon?** Robbins and Monro (1951) asked for two things. The rates add up to infinity, $\sum \eta_t = \infty$, or you may stop short of the goal. Their squares do not, $\sum \eta_t^2 < \infty$, which is enough for the noise to die. (Enough, but not needed: in this bowl $V \approx \eta\sigma^2/(2\lambda)$ dies with $\eta_0/\sqrt t$ too.) $\eta_0/(1+kt)$ does both. $\eta_0\, e^{-kt}$ fails the first: all its steps together are finite. The networks of today do not wait for infinity and use whatever ends near 0 at the last step.
 #
 # **Measure it.** 2,000 weights at once, $\lambda = \sigma = 1$, start at 10.
 #
@@ -2753,7 +2801,7 @@ del _hidden
 # %% [markdown]
 # ### Exercises: half a cosine, and again from the top
 #
-# *15 minutes for both. What they are for: the cosine is the schedule of most trainings today. It asks for nothing but the number of steps.*
+# *15 minutes for both. What they are for: the cosine is one of the most used schedules today. Besides the first rate it asks for the number of steps only.*
 #
 # **Cosine** (Loshchilov and Hutter, 2017). Half a period of a cosine, from $\eta_0$ at $t = 0$ down to $\eta_{min}$ at $t = T$:
 #
@@ -2900,9 +2948,9 @@ del _hidden
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# **See it.** Your five schedules, and what each does in the noisy bowl, from the same first rate 0.5.
+# **See it.** Your five schedules, the exponential one with two decays, and what each does in the noisy bowl, from the same first rate 0.5.
 #
-# **Predict.** One of the five stops before it arrives. Which? Which one ends lowest? What does a restart do to the distance?
+# **Predict.** One of the curves stops before it arrives. Which? Which one ends lowest? What does a restart do to the distance?
 
 # %% figure="schedules"
 schedules = {
@@ -2939,7 +2987,7 @@ assert min(arrived, key=arrived.get) == "inverse_time_decay"
 #
 # ![Left, the rates of seven schedules over 400 steps. Right, the distance from the minimum: the constant rate stays at 0.58, the fast exponential decay stops at 1, the others fall to about a tenth and below; the warm restarts go down and up again.](figures/schedules.png)
 #
-# The fast exponential decay stops on the way: its rates add up to $0.5/(1-e^{-0.3}) = 1.9$ in all, and that brings the weight from 10 to 1 and no farther. From there it has no step left. The same formula with $k = 0.02$ is fine. Inverse time ends lowest: in a bowl whose curvature you know it cannot be beaten by much, and here $k$ was chosen with that knowledge. The cosine comes near it, and needs to know the number of steps only. A restart throws the weight back to the noise ball of the large rate, and the next descent repairs that. (In a bowl a restart can only hurt. In a landscape of many valleys it may find a better one.)
+# The fast exponential decay stops on the way: its rates add up to $0.5/(1-e^{-0.3}) = 1.9$ in all, and that brings the weight from 10 to 1 and no farther. From there it has no step left. The same formula with $k = 0.02$ is fine. Inverse time ends lowest: in a bowl whose curvature you know it cannot be beaten by much, and here $k$ was chosen with that knowledge. The cosine ends twice as far out (0.107 against 0.055), and needs to know the number of steps only. (The settings of all were chosen by hand, for this bowl; this is no ranking of schedules.) A restart throws the weight back to the noise ball of the large rate, and the next descent repairs that. (In a bowl a restart can only hurt. In a landscape of many valleys it may find a better one.)
 #
 # </details>
 
@@ -3105,9 +3153,9 @@ assert belted["no limit"] < 30 < 85 < belted["max_norm = 1"]
 # %% [markdown]
 # ## 10. The thing done
 #
-# **First, find the rate.** A **learning-rate range test** (L. Smith, 2017, section 3.3): train for some 100 steps while the rate grows from far too small to far too large, by the same factor at each step. Plot the loss against the rate. Where it falls most steeply the rate is good. Where it turns up is the limit of part 2, $2/\lambda_{max}$, found without knowing $\lambda$. Then start with a rate some three to ten times below the limit. It costs seconds, and it is the best-spent time of any training.
+# **First, find the rate.** A **learning-rate range test** (L. Smith, 2017, section 3.3): train for some 100 steps while the rate grows from far too small to far too large, by the same factor at each step. (Smith raised it linearly, and looked at the accuracy.) Plot the loss against the rate. Where it falls most steeply the rate is good. Where it turns up you are past what the network bears: for `sgd` roughly the limit of part 2, $2/\lambda_{max}$, found without knowing $\lambda$. (Roughly: $\lambda$ changes as you train, and batches are noisy.) Then start with a rate some three to ten times below. It costs seconds.
 #
-# **Predict.** At which powers of ten will `sgd`, `momentum` (0.9) and `adam` blow up? For the first two, part 4 gives you an idea of the ratio.
+# **Predict.** At which powers of ten will `sgd`, `momentum` (0.9) and `adam` blow up? For the first two, part 4 gave you two numbers: steps up to ten times as long, and a limit $1+m$ times as high. Which one counts here?
 
 
 # %% figure="range_test"
@@ -3128,18 +3176,19 @@ for (name, (rates, curve)), line in zip(curves.items(), ("-", "--", ":"), strict
 ax.axhline(np.log(10), color="gray", linewidth=0.8)
 ax.set(xscale="log", ylim=(0, 4), xlabel="learning rate", ylabel="loss (nats, mean of 7)")
 ax.set(title="Range test on your network")
-ax.legend(fontsize=7)
+ax.legend(fontsize=7, loc="lower left")
 plt.show()
 lowest = {name: float(rates[curve.argmin()]) for name, (rates, curve) in curves.items()}
 print("rate of the lowest loss:", {name: f"{rate:.2g}" for name, rate in lowest.items()})
-assert max(lowest["adam"], lowest["momentum"]) < 0.5 * lowest["sgd"]
+assert lowest["momentum"] < 0.5 * lowest["sgd"]
+assert lowest["adam"] < lowest["sgd"]
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Smoothed loss against a growing learning rate for three optimizers: each falls and rises again; momentum and adam turn upward between 0.1 and 1, sgd above 1.](figures/range_test.png)
+# ![Smoothed loss against a growing learning rate for three optimizers: each falls and rises again; momentum and adam turn upward between 0.1 and 1, sgd at about 1.](figures/range_test.png)
 #
-# Three valleys at three places. Momentum's limit lies well to the left of `sgd`'s, as its steps are up to ten times as long. Adam's rate is something else again: the length of a step, in units of the weights. So "a good learning rate" is a sentence that lacks the optimizer's name. (How deep a valley is means little: at each rate the test takes one step only.)
+# Three valleys at three places. Momentum turns up well to the left of `sgd` (about five times), although in an exact bowl it would bear almost twice the rate. A network is no bowl: its curvature is another one a few steps on, and a velocity that has grown for ten steps carries the weights far beyond the place where the rate would still have been right. The noise of the batches adds up in it, too. Adam's rate is something else again: the length of a step, in units of the weights. So "a good learning rate" is a sentence that lacks the optimizer's name. (How deep a valley is means little: at each rate the test takes one step only.)
 #
 # </details>
 #
@@ -3179,7 +3228,7 @@ if sliders:
 # %% [markdown]
 # <details><summary>What you should see</summary>
 #
-# ![Loss of 80 batches with Adam and rate 0.01: grey points and their running mean fall from 2.3 to about a half.](figures/try_a_rate.png)
+# ![Loss of 80 batches with Adam and rate 0.01: grey points and their running mean fall from 3.6 to below a half.](figures/try_a_rate.png)
 #
 # Go up in small powers: first it creeps, then it falls, then it becomes restless, then it jumps to the level of guessing and stays there.
 #
@@ -3188,7 +3237,7 @@ if sliders:
 # **Now train.** The network of part 1 and its 300 steps, no more. Change one thing at a time:
 #
 # 1. plain descent with the rate of part 1;
-# 2. your `sgd` with a rate from the range test;
+# 2. your `sgd` with a rate three times below the lowest point of the range test;
 # 3. your `momentum`;
 # 4. your `adam`;
 # 5. your `adam`, with your `cosine` down to 0 and your gradients clipped.
@@ -3256,7 +3305,7 @@ assert seconds < 60
 #
 # The largest gain by far is the cheapest: the **right rate for the rule** (from the first to the second line). Momentum and Adam add to it, and the schedule takes out the noise at the end. Twice the steps, with the cosine stretched over them, and about 98 of 100 digits are read right, after a few seconds on your own machine. Each part of it is yours: the convolution, its gradient, and the steps.
 #
-# Do not conclude from a few seeds and 500 digits that Adam beats momentum: the ranges in the table overlap. One test digit is 0.2 %.
+# Do not conclude from a few seeds and 500 digits that Adam beats momentum: the ranges in the table overlap. One test digit is 0.2 %. And the rates of the recipes were settled by looking at these same 500 test digits, so all of these accuracies are a little too good. A fair comparison would choose the rates on other digits and look at the test once (unit 09).
 #
 # </details>
 
@@ -3331,7 +3380,7 @@ if profile == "full":
 #
 # 1. **The steepest direction sets the largest rate ($2/\lambda_{max}$), and the flattest one pays.** Momentum pays with a square root less. Adaptive rules rescale each weight, which helps if the ravine runs along the weights.
 # 2. **A noisy gradient with a constant rate never arrives** (noise ball $\propto \sqrt\eta$). Large first, small later; a cosine will do.
-# 3. **Find the rate before anything else**, with a range test, for this optimizer. It bought more than all the rest.
+# 3. **Find the rate before anything else**, with a range test, for this optimizer. Here it bought more than all the rest.
 #
 # And where formulas hide their traps: $\varepsilon$ inside or outside of the root, before or after the correction; which average the $0.9$ weights; whether the decay goes through the division.
 #
@@ -3343,7 +3392,7 @@ if profile == "full":
 # - I. Loshchilov and F. Hutter, *Decoupled Weight Decay Regularization*, ICLR 2019, [arXiv:1711.05101](https://arxiv.org/abs/1711.05101), and *SGDR*, ICLR 2017, [arXiv:1608.03983](https://arxiv.org/abs/1608.03983).
 # - L. Smith, *Cyclical Learning Rates for Training Neural Networks*, WACV 2017, [arXiv:1506.01186](https://arxiv.org/abs/1506.01186), section 3.3: the range test.
 # - S. McCandlish and others, *An Empirical Model of Large-Batch Training*, 2018, [arXiv:1812.06162](https://arxiv.org/abs/1812.06162): the noise scale that you measured.
-# - R. Jacobs, *Increased rates of convergence through learning rate adaptation*, Neural Networks 1988: delta-bar-delta, and four heuristics that are still all there is.
+# - R. Jacobs, *Increased rates of convergence through learning rate adaptation*, Neural Networks 1988: delta-bar-delta, and the four heuristics behind it.
 #
 # ## The road not taken
 #
