@@ -55,7 +55,7 @@
 # - **No argument is changed**, with one exception: `batch_norm` updates `running_mean` and `running_var` **in place** while `training`. The result may share memory with an argument.
 # - **Variance** without further words is the biased one: the mean of the squared distances from the mean, `np.var`. Where the unbiased one is meant, the text says so.
 # - **`eps`** is a float, at least 0, and stands **inside the root**. Tests use values such as 4, at which you can see it. In training at least two numbers are averaged.
-# - **Speed does not count.** Python loops earn full marks.
+# - **Speed does not count.** Python loops earn full marks. (Only you wait longer for the experiments: about twice as long in all with loops in `group_norm`.)
 #
 # NumPy only. Every exercise can be done without the ones before it. (Part 4 and later *experiments* use your functions together.)
 
@@ -246,7 +246,7 @@ assert 45 < unprotected[0] < unprotected[1] < 60
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# $5.7^{51}$ is about $10^{38.5}$, so near layer 51 the numbers leave float32. In the next layer positive and negative weights meet the infinities, $\infty - \infty$ is NaN, and NaN spreads to everything. Training explodes the same way, only that the weights grow during the training. "My loss is NaN" is nearly always this.
+# $5.66^{51}$ is about $10^{38.4}$, so near layer 51 the numbers leave float32. In the next layer positive and negative weights meet the infinities, $\infty - \infty$ is NaN, and NaN spreads to everything. Training explodes the same way, only that the weights grow during the training. "My loss is NaN" is nearly always this.
 #
 # </details>
 #
@@ -679,7 +679,7 @@ plt.show()
 #
 # ![Running mean and running variance over 200 batches for three values of momentum: 0.5 arrives at once and jumps about, 0.1 arrives after some 20 batches and trembles, 0.01 is smooth and has not quite arrived after 200.](figures/running.png)
 #
-# With 0.5 it arrives at once and then jumps about with every batch. With 0.01 it is smooth, but after 200 batches $0.99^{200} = 13\,\%$ of the *starting value* is still in it: a network used that early is normalized by a value that was never measured. 0.1 remembers about 10 batches. Remember this when a short training gives a strange test accuracy. One cure: after the training send some batches through without learning, and take the plain mean of their statistics. The paper does that (Ioffe and Szegedy 2015, algorithm 2).
+# With 0.5 it arrives at once and then jumps about with every batch. With 0.01 it is smooth, but after 200 batches $0.99^{200} = 13\,\%$ of the *starting value* is still in it: a network used that early is normalized by a value that was never measured. 0.1 remembers about 10 batches. Remember this when a short training gives a strange test accuracy. One cure: after the training send some batches through without learning, and take the plain mean of their statistics. The paper does that (Ioffe and Szegedy 2015, algorithm 2), and so will you in part 5.
 #
 # </details>
 
@@ -728,7 +728,7 @@ assert 0.13 < 0.99**200 < 0.14
 #
 # *35 minutes, hard. What it is for: the most asked derivation of this field, and the only layer of this course whose examples talk to each other.*
 #
-# Training mode. `x` is the *input* of the forward call, so compute $\mu$, $v$, $\hat x$ again. The parts pay alone. While you work, return `None` for what you do not have yet:
+# Training mode. `x` is the *input* of the forward call, so compute $\mu$, $v$, $\hat x$ again. Return the three gradients as a tuple. The parts pay alone. While you work, return `None` for what you do not have yet:
 #
 # 1. `dbeta` for rows (1 point);
 # 2. `dgamma` for rows (1 point);
@@ -1034,9 +1034,9 @@ plt.show()
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Two stem plots of dx over the eight values of a channel. Left, the true gradient: the example with dy 1 is pulled up, all others are pulled too, the largest value pulled down most. Right, with mean and variance taken as constants, only one stem is not zero.](figures/who_pulls.png)
+# ![Two stem plots of dx over the eight values of a channel. Left, the true gradient: the example with dy 1 is pulled up, the largest value is pulled down most, those in the middle a little less than half as much, the two smallest hardly at all. Right, with mean and variance taken as constants, only one stem is not zero.](figures/who_pulls.png)
 #
-# All of them get a gradient. To make example 6 larger *after* the normalization, you may raise it, or lower the others. The largest value of the channel is pulled down most: it is what makes the spread so large. Read the formula: $-\frac{1}{m} - \hat x_i \hat x_6 \frac1m$ is most negative where $\hat x_i$ is large on the same side. So in a batch-normalized network the gradient of *one* digit's loss reaches the pixels of all the other digits of the batch.
+# All of them get a gradient. To make example 6 larger *after* the normalization, you may raise it, or lower the mean, or make the spread smaller. The largest value of the channel is pulled down most: that lowers the mean *and* the spread. For the smallest values the two wishes are opposed, and little is left. Read the formula: for the others $dx_i$ is $-\frac{1}{m} (1 + \hat x_i \hat x_6)$, times $\gamma s$. It is most negative where $\hat x_i$ is large on the same side. So in a batch-normalized network the gradient of *one* digit's loss reaches the pixels of all the other digits of the batch.
 #
 # </details>
 
@@ -1078,7 +1078,7 @@ class BatchNorm(Layer):
         )
 
     def backward(self, dy):
-        """Return dx and fill grads, in the mode of the last forward."""
+        """Return dx and fill grads, in training or in use as forward before it."""
         if self.training:
             dx, dgamma, dbeta = batch_norm_backward(dy, self.x, self.params["gamma"], self.eps)
         else:  # the statistics are constants: each number has its own straight line
@@ -1098,7 +1098,7 @@ class BatchNorm(Layer):
 # **Predict.** The learning-rate sweep of part 1 again, same weights, same gains, same batches, BatchNorm in front of each ReLU. What becomes of the three curves? And: which learning rate will be the best, compared with the best one of part 1?
 
 # %%
-rates = [0.001, 0.01, 0.1, 1.0, 10.0]
+rates = [0.01, 0.1, 1.0, 10.0]
 normalized_losses = {gain: final_losses(BatchNorm, gain, rates) for gain in gains}
 for gain, values in normalized_losses.items():
     print(
@@ -1120,7 +1120,7 @@ plt.show()
 #
 # ![Training loss after 5 epochs against the learning rate, without and with BatchNorm. Without, each gain has another narrow dip or none. With, the three curves lie near each other and dip below 1 between 0.1 and 1.](figures/lr_sweep.png)
 #
-# The three networks have become nearly one. All of them train, also the one with gain 0.7 that no learning rate could help, and their best rates are 10 to 100 times larger than the best one of part 1 (0.01 for gain 1). At 10 it breaks after all: the last Dense layer has no normalization behind it.
+# The three networks have become nearly one. All of them train, also the one with gain 0.7 that no learning rate could help, and their best rates are 10 to 100 times larger than the best one of part 1 (0.01 for gain 1). At 10 it breaks after all. Not every parameter has a normalization behind it: the last Dense layer has none.
 #
 # </details>
 
@@ -1149,7 +1149,7 @@ for name, net, curve in (
         f"{name:<28} training loss {np.mean(curve[-20:]):.2f}, test accuracy {accuracy(net):.1f} %  (n = {len(test_y)})"
     )
 assert np.mean(norm_curve[-20:]) < np.mean(plain_curve[-20:])
-assert accuracy(trained) > 88
+assert accuracy(trained) > 75
 
 # %% [markdown]
 # **Before or after the ReLU?** The promised measurement, with the mean and the whole range over seeds.
@@ -1198,7 +1198,7 @@ assert max(map(max, places.values())) < 1  # both train
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# Both train. In this small race (8 layers, 4 epochs, rate 0.1) *after* is a little ahead; other depths, rates and data have other winners. The difference is small beside what BatchNorm as such does, so do not make a religion of it. This course puts it before the ReLU, as most published networks do, for a reason of part 9: there it can be folded into the convolution.
+# Both train. In this small race (8 layers, 4 epochs, three seeds, one rate of 0.1 for both, not tuned) *after* is a little ahead; that says nothing about other depths, rates and data. The difference is small beside what BatchNorm as such does, so do not make a religion of it. This course puts it before the ReLU, as most published networks do, for a reason of part 9: there it can be folded into the convolution.
 #
 # </details>
 #
@@ -1209,7 +1209,6 @@ assert max(map(max, places.values())) < 1  # both train
 # **Predict.** The Dense layers in front of a BatchNorm have a bias. What is its gradient?
 
 # %%
-logits = trained.forward(train_x[:200])
 trained.training = True
 logits = trained.forward(train_x[:200])
 trained.backward(cross_entropy_backward(1.0, logits, train_y[:200]))
@@ -1273,7 +1272,7 @@ assert np.abs(losses_scaled(1024, 1024) - reference).max() > 0.1
 #
 # $1024^2$: over a million. The logits do not change at all (for $\varepsilon = 0$), the gradients are divided by 1,024, and the weights that they must move are 1,024 times as large. With that rate the two trainings agree to the last digits. **A batch-normalized layer does not know how large its weights are; only their direction counts.** What counts as a step is $\eta / \lVert w \rVert^2$, the *effective* learning rate (van Laarhoven 2017).
 #
-# This is why gain 0.7 and gain 1.4 became the same network. But for the layers that are not normalized, their curves in the sweep are one curve, shifted by $1.4^2/0.7^2 = 4$ along the axis of rates.
+# This is why gain 0.7 and gain 1.4 became the same network (but for $\varepsilon$). If only the normalized weights were trained, their curves in the sweep would be one curve, shifted by $1.4^2/0.7^2 = 4$ along the axis of rates. The last layer, $\gamma$ and $\beta$ do not shift with them, so it is not exact.
 #
 # </details>
 #
@@ -1321,7 +1320,7 @@ print(f"largest |cosine| between w and its gradient: {np.abs(right_angles).max()
 #
 # ![Effective learning rate of one layer over the first 25 steps on a logarithmic axis, for four learning rates from 0.1 to 100: they start a factor of 1,000 apart; after the first step the rate of 100 has the second smallest effective rate.](figures/brake.png)
 #
-# At the first step they are a factor of 1,000 apart. After it they are within a factor of 20, and out of order: the rate of 100 now takes *smaller* steps than the rate of 1. Its first step was enormous, so its weights became very long, and the same rate is a small step since. And all four networks train. **Too large a step is paid for with smaller ones afterwards.** That is one concrete reason why normalized networks bear large learning rates. (The angle is a right one but for a tiny rest, because $\varepsilon$ is not 0.)
+# At the first step they are a factor of 1,000 apart. After it they are within a factor of 25, and out of order: the rate of 100 now takes *smaller* steps than the rate of 1. Its first step was enormous, so its weights became very long, and the same rate is a small step since. And all four networks train. **Too large a step is paid for with smaller ones afterwards.** That is one concrete reason why normalized networks bear large learning rates. (The angle is a right one but for a tiny rest, because $\varepsilon$ is not 0.)
 #
 # </details>
 
@@ -1436,7 +1435,7 @@ print(f"{'training = False':>26} {right_mode:5.1f}  (n = {len(test_y)})")
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Accuracy against the number of digits asked about at once, in the wrong mode: shuffled, it climbs from near guessing at 2 to the right value at 64 and more; sorted by class, it stays near guessing for small batches and low for all of them. A level line above 90 percent is the right mode.](figures/forgot.png)
+# ![Accuracy against the number of digits asked about at once, in the wrong mode: shuffled, it climbs from near guessing at 2 to the right value at 32 and more; sorted by class, it stays near guessing for small batches and low for all of them. A level line above 90 percent is the right mode.](figures/forgot.png)
 #
 # With large shuffled batches nobody notices: the batch looks like the data. With few digits the statistics are noise. Sorted by class it is a disaster even for large batches: the mean of sixty sevens *is* what makes a seven, and it is subtracted. And the answer about a digit depends on its neighbours, and each such call moves the running statistics towards the test set.
 #
@@ -1446,8 +1445,43 @@ print(f"{'training = False':>26} {right_mode:5.1f}  (n = {len(test_y)})")
 
 # %%
 assert forgot["forgotten, shuffled"][0] < 40
-assert abs(forgot["forgotten, shuffled"][-1] - right_mode) < 4
+assert abs(forgot["forgotten, shuffled"][-1] - right_mode) < 15
 assert max(forgot["forgotten, sorted by class"]) < 60
+
+# %% [markdown]
+# **Stale statistics.** In shuffled batches of 128 the forgetful network was even a little *better* than the right mode. How can that be? The weights moved up to the last step, at a rate of 0.3. The running statistics remember some ten batches, and weights that are gone. The cure of part 2: learn nothing, send the training digits through in 20 batches, and take the plain mean of the batches' statistics (Ioffe and Szegedy 2015, algorithm 2). Not one weight changes.
+#
+# **Predict.** Does the test accuracy in use go up, down, or not move?
+
+
+# %%
+def refresh(net, x, batch_size=50):
+    """Make the running statistics of each BatchNorm the plain mean over the batches of x."""
+    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm)]
+    net.training = True
+    for count, start in enumerate(range(0, len(x), batch_size), 1):
+        for layer in norms:
+            layer.momentum = 1 / count  # the mean of count - 1 batches and one more
+        net.forward(x[start : start + batch_size])
+    for layer in norms:
+        layer.momentum = 0.1
+
+
+stale = accuracy(trained)
+refresh(trained, train_x)
+print(
+    f"test accuracy in use {stale:.1f} %, with fresh statistics {accuracy(trained):.1f} %  (n = {len(test_y)}, seed {seed})"
+)
+
+# %% [markdown]
+# <details><summary>What you should see, and why</summary>
+#
+# With seed 0 about one point up, which is within the noise of 797 digits. But it depends on where the training happened to stop. For the seeds 0, 1, 2, 3, straight after the training: 92.7, 91.7, 83.6, 87.2 % with the running statistics, and 93.9, 91.5, 92.3, 88.7 % with fresh ones. With seed 2 nearly nine points were lost to stale statistics alone. When a network with BatchNorm disappoints in use, try this before you blame the weights. (A learning rate that falls to 0, as in part 11, is the other cure: at the end the weights stand still.)
+#
+# </details>
+
+# %%
+assert accuracy(trained) > 85
 
 # %% [markdown]
 # **A batch of one.** A single row has $x - \mu = 0$ in every channel. Ask about two copies of one digit (one alone has no unbiased variance, and PyTorch refuses it).
@@ -1499,14 +1533,14 @@ print(f"slope {slope:.2f} (n = 200 sets of companions, mean over 10 logits)")
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
 #
-# ![Spread of a digit's logits against the batch size, both axes logarithmic: a straight line of slope about minus one half.](figures/batch_noise.png)
+# ![Spread of a digit's logits against the batch size, both axes logarithmic: nearly a straight line, of slope about minus one half.](figures/batch_noise.png)
 #
-# A mean of $N$ numbers is off by about $1/\sqrt N$, and so are the logits: four times the batch, half the noise. So the batch size is a regularization knob, too. Ioffe and Szegedy (2015, section 4.2.1) could take dropout out of their network. It is no full substitute: you cannot choose the noise freely, and with large batches it vanishes.
+# A mean of $N$ numbers is off by about $1/\sqrt N$, and so, roughly, are the logits: four times the batch, half the noise. (The slope was -0.46, -0.52 and -0.37 for the seeds 0, 1 and 2.) So the batch size is a regularization knob, too. Ioffe and Szegedy (2015, section 4.2.1) could take dropout out of their network. It is no full substitute: you cannot choose the noise freely, and with large batches it vanishes.
 #
 # </details>
 
 # %%
-assert -0.75 < slope < -0.4
+assert -0.75 < slope < -0.3
 
 # %% [markdown] manual="eval_jumps" points=2
 # **Question (2 points, 7 minutes).** A colleague trains a detector on 8 machines with 2 pictures each; BatchNorm on each machine sees its own 2 pictures. The training loss is fine. Each time `training = False` is set, the loss on *the very same training pictures* is three times as large. Explain where the difference comes from. Name two remedies, and one measurement that would prove your explanation.
@@ -1949,7 +1983,7 @@ def draw_cube(ax, moved, title):
     ax.set_axis_off()
     ax.text(C / 2, -1.4, -0.7, "C", ha="center")
     ax.text(C + 1.2, N / 2, -0.7, "N", ha="center")
-    ax.text(-0.4, -0.4, H * W / 2, "HW", ha="right", fontsize=8)
+    ax.text2D(0.09, 0.5, "HW", transform=ax.transAxes, ha="right", fontsize=8)
     ax.set_title(title, pad=-4)
     ax.view_init(elev=24, azim=-50)
 
@@ -1988,7 +2022,7 @@ check.equal(list(counts.values()), [16, 24, 4, 8, 1], what="numbers that move")
 #
 # Large pictures fill the memory, and only two fit. Batch norm then averages over two examples.
 #
-# Take a row of features, $N = 2$. Its mean is in the middle of the two numbers, and both are equally far from it. So (but for $\varepsilon$) $\hat x$ is $+1$ and $-1$. *Whatever the two numbers were.* The layer hands on which of the two was larger, and nothing else.
+# Take a row of features, $N = 2$. Its mean is in the middle of the two numbers, and both are equally far from it. So (but for $\varepsilon$) $\hat x$ is $+1$ and $-1$. *Whatever the two numbers were*, as long as they differ. The layer hands on which of the two was larger, and nothing else.
 #
 # Group norm does not look at the batch. Here it is as a layer. Its backward pass needs nothing new: **normalizing a group is batch norm of a matrix that has one column per group.** So turn the groups into columns and ask your `batch_norm_backward`.
 
@@ -2067,7 +2101,7 @@ print(f"(mean of {len(few_seeds)} seeds, n = {len(test_y)} test digits)")
 #
 # ![Test error against batch size: BatchNorm falls from above 50 percent at batches of 2 to about 10 percent at 8 and more; GroupNorm stays near 11 percent; the network with neither stays near 14 percent.](figures/small_batches.png)
 #
-# BatchNorm breaks at 2 and limps at 4. GroupNorm and the control do not care, so it is not the small steps as such: it is the statistics. Two things go wrong together. In training each layer sees little more than signs. And in use it is normalized by running statistics that it was never trained with. From 8 on BatchNorm is the best of the three here. In a convolutional layer $H \cdot W$ places are averaged, too, so it breaks later: Wu and He (2018, figure 1) saw BatchNorm lose 10 points on ImageNet from batches of 32 to batches of 2, where GroupNorm lost almost nothing.
+# BatchNorm breaks at 2 and limps at 4. GroupNorm and the control do not care, so it is not the small steps as such: it is the statistics. Two things go wrong together. In training each layer sees little more than signs. And in use it is normalized by running statistics that it was never trained with. From 8 on BatchNorm and GroupNorm are about level here (two seeds, one rule for the rate, tuned for none of the three). In a convolutional layer $H \cdot W$ places are averaged, too, so it breaks later: on ImageNet with 2 pictures per GPU, Wu and He (2018) found the error of group norm 10.6 points below that of batch norm; at usual batch sizes the two were about equal.
 #
 # </details>
 
@@ -2520,7 +2554,7 @@ plt.show()
 #
 # ![Training loss of three networks of 8 layers, mean of three seeds: the plain one comes down slowly, BatchNorm fast, and shaken BatchNorm nearly as fast, although its channels move most from step to step.](figures/shaken.png)
 #
-# Nearer to the second. The shaken network has the most restless layers, more restless than the plain one, and it still learns better than the plain one at *its* best rate, with each of the three seeds. So calm cannot be the (whole) reason. (Shaking costs something, though: noise is noise.) This is a small version of what Santurkar and others did at scale. Their own answer: normalization makes the loss **smoother**. The gradient changes less along a step, so it can be trusted for a longer one (their sections 3 and 4). You have seen two pieces of that in part 4: the scale of the weights no longer matters, and too long a step brakes itself.
+# Nearer to the second. The shaken network has the most restless layers, more restless than the plain one, and it still learns better than the plain one at *its* best rate, with each of the three seeds. So calm cannot be the (whole) reason. (Shaking costs something, though: noise is noise. Each network has the best rate of those tried, on these same seeds: five for the plain one, and 0.1, 0.3 and 1 for the two others.) This is a small version of what Santurkar and others did at scale; their noise differs between the examples of a batch as well. Their own answer: normalization makes the loss **smoother**. The gradient changes less along a step, so it can be trusted for a longer one (their sections 3 and 4). You have seen two pieces of that in part 4: the scale of the weights no longer matters, and too long a step brakes itself.
 #
 # It is still debated. What is *not* in doubt: what the layer does, how its gradient runs, and that it works.
 #
@@ -2543,31 +2577,18 @@ assert (
 # %% [markdown]
 # ## 11. The thing done
 #
-# Now a convolutional network, every layer of it yours: convolution, batch norm, ReLU, pooling, dense. Forward, backward, SGD with momentum. It trains in float32: half the memory, and about twice the speed. (Some layers of earlier units answer in float64. `Float32` around a layer brings its answer back to float32.)
+# Now a convolutional network, every layer of it yours: convolution, batch norm, ReLU, pooling, dense. Forward, backward, SGD with momentum. It trains in float32, which needs half the memory and less time. The layers keep float32 where they are given it; only their weights are drawn in float64. `to_float32` turns these once, before the training. (Does one of your functions answer in float64? That is right, too, and slower.)
 #
 # **Predict.** 1,000 training digits of 8 x 8 pixels, 15 epochs. The 16 dense layers of part 4 reached some 93 %. What will this one reach?
 
 
 # %%
-class Float32(Layer):
-    """A layer whose parameters and answers are float32."""
-
-    def __init__(self, layer):
-        self.layer = layer
+def to_float32(net):
+    """Turn the parameters of net into float32 -> net. Its layers answer in float32 then, if they are given float32."""
+    for layer in net.layers:
         for name, w in layer.params.items():
             layer.params[name] = w.astype(np.float32)
-
-    params = property(lambda self: self.layer.params)
-    grads = property(lambda self: self.layer.grads)
-    training = property(
-        lambda self: self.layer.training, lambda self, value: setattr(self.layer, "training", value)
-    )
-
-    def forward(self, x):
-        return self.layer.forward(x).astype(np.float32, copy=False)
-
-    def backward(self, dy):
-        return self.layer.backward(dy).astype(np.float32, copy=False)
+    return net
 
 
 def convolutional_network(side, first_stride, rng):
@@ -2588,7 +2609,7 @@ def convolutional_network(side, first_stride, rng):
         Flatten(),
         Dense(32 * last * last, 10, rng),
     ]
-    return Sequential([Float32(layer) for layer in layers])
+    return to_float32(Sequential(layers))
 
 
 def accuracy_in_pieces(net, x, y):
@@ -2609,7 +2630,7 @@ def train_pictures(net, x, y, epochs, batch_size, lr0, rng):
         for batch in minibatches(len(x), batch_size, rng):
             logits = net.forward(x[batch])
             losses.append(cross_entropy(logits, y[batch]))
-            net.backward(cross_entropy_backward(1.0, logits, y[batch]).astype(np.float32))
+            net.backward(cross_entropy_backward(1.0, logits, y[batch]))
             update(net, momentum, states, lr=cosine(len(losses) - 1, lr0=lr0, total=total))
     return losses
 
@@ -2648,9 +2669,8 @@ assert reached > (98.5 if len(train_set.images) == 60_000 else 93)
 # Last, fold every BatchNorm away. Three layers fewer, the same answers.
 
 # %%
-inner = [layer.layer for layer in network.layers]
 lean = []
-for layer, following in zip(inner, [*inner[1:], None], strict=True):
+for layer, following in zip(network.layers, [*network.layers[1:], None], strict=True):
     if isinstance(layer, BatchNorm):
         continue
     if isinstance(following, BatchNorm):
@@ -2668,7 +2688,7 @@ for layer, following in zip(inner, [*inner[1:], None], strict=True):
         folded.params = {"w": w, "b": b}
         layer = folded
     lean.append(layer)
-lean = Sequential([Float32(layer) for layer in lean])
+lean = to_float32(Sequential(lean))
 network.training = lean.training = False
 some = test_set.images[:200]
 gap = float(np.abs(lean.forward(some) - network.forward(some)).max())
@@ -2711,7 +2731,7 @@ plt.show()
 #
 # ![Left, the training loss of the network of part 1 over 400 steps: the plain one falls slowly, the one with the bad gain and BatchNorm fast. Right, the loss of the convolutional network, near zero after some eighty steps.](figures/done.png)
 #
-# On the small digits about 96 % (n = 797, seed 0). That is less than it sounds for 1,000 training pictures: the test digits were written by other people. In the full profile the same cells take MNIST: 98.8 % of the 10,000 test digits after 3 epochs (seed 0), after about one minute on a machine with two cores. The rate starts at 0.1 with momentum 0.9, and nobody thought about the initial scale.
+# On the small digits about 96 % with seed 0, and between 94 and 95 % with the seeds 1 and 2 (n = 797). In the full profile the same cells take MNIST: **98.84 % of the 10,000 test digits** after 3 epochs over 60,000 (one run, seed 0), in 0.7 minutes of processor time on one core. Folded, it reads just as many. The rate starts at 0.1 with momentum 0.9, and falls to 0. That fall also lets the running statistics catch up (part 5).
 #
 # </details>
 
@@ -2735,4 +2755,4 @@ plt.show()
 #
 # ## The road not taken
 #
-# You could do without. *Weight normalization* (Salimans and Kingma 2016) sets the length of the weights instead of the activations. *Fixup* (Zhang, Dauphin and Ma 2019) trains deep residual networks by initialisation alone. *NFNets* (Brock and others 2021) clip gradients adaptively and reach the accuracy of networks with batch norm. Each replaces one thing that the layer does. It does several at once, with four lines of code, and that is why you will meet it in every unit from here on.
+# You could do without. *Weight normalization* (Salimans and Kingma 2016) sets the length of the weights instead of the activations. *Fixup* (Zhang, Dauphin and Ma 2019) trains deep residual networks by initialisation alone. *NFNets* (Brock and others 2021) clip gradients adaptively and reach the accuracy of networks with batch norm. Each replaces one thing that the layer does. It does several at once, with four lines of code, and that is why you will meet it in most units from here on.
