@@ -701,16 +701,13 @@ def group_norm(x, num_groups, gamma, beta, eps=1e-5):
 
 @alternative("group_norm", name="five_axes")
 def group_norm(x, num_groups, gamma, beta, eps=1e-5):
-    """A reshape to (N, G, C/G, H, W), rows get two axes of length one."""
-    shape = x.shape
-    x = x.reshape(*shape, *[1] * (4 - len(shape)))
+    """A reshape to (N, G, C/G, H, W)."""
     N, C, H, W = x.shape
     g = x.reshape(N, num_groups, C // num_groups, H, W)
     g = (g - g.mean(axis=(2, 3, 4), keepdims=True)) / np.sqrt(
         g.var(axis=(2, 3, 4), keepdims=True) + eps
     )
-    y = g.reshape(N, C, H, W) * gamma.reshape(1, C, 1, 1) + beta.reshape(1, C, 1, 1)
-    return y.reshape(shape)
+    return g.reshape(N, C, H, W) * gamma.reshape(1, C, 1, 1) + beta.reshape(1, C, 1, 1)
 
 
 # ---- local_response_norm --------------------------------------------------------------------

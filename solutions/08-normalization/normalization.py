@@ -1822,13 +1822,12 @@ del _hidden
 
 # %% exercise="group_norm"
 def group_norm(x, num_groups, gamma, beta, eps=1e-5):
-    """Normalize each group of C / num_groups neighbouring channels of each example of x (N, C) or (N, C, H, W)."""
+    """Normalize each group of C / num_groups neighbouring channels of each example of x (N, C, H, W)."""
     ### BEGIN SOLUTION
     groups = x.reshape(len(x), num_groups, -1)
     centred = groups - groups.mean(axis=2, keepdims=True)
     x_hat = centred / np.sqrt((centred**2).mean(axis=2, keepdims=True) + eps)
-    per_channel = (-1,) + (1,) * (x.ndim - 2)
-    return gamma.reshape(per_channel) * x_hat.reshape(x.shape) + beta.reshape(per_channel)
+    return gamma.reshape(-1, 1, 1) * x_hat.reshape(x.shape) + beta.reshape(-1, 1, 1)
     ### END SOLUTION
 
 
@@ -1845,19 +1844,17 @@ check.close(
     np.array([[[[-1.0, -1 / 3]], [[1 / 3, 1.0]], [[-1.5, 0.5]], [[0.5, 0.5]]]]),
     what="group_norm, 2 groups of 2 channels, eps 4",
 )
-# Two rows of four, one group: each example has its own mean
+# Two examples of four channels, one pixel each, one group: each example has its own mean
 check.close(
     group_norm(
-        np.array([[1.0, 3.0, 5.0, 7.0], [-2.0, 6.0, 6.0, 6.0]]), 1, np.ones(4), np.zeros(4), eps=4.0
+        np.array([[1.0, 3.0, 5.0, 7.0], [-2.0, 6.0, 6.0, 6.0]]).reshape(2, 4, 1, 1),
+        1,
+        np.ones(4),
+        np.zeros(4),
+        eps=4.0,
     ),
-    np.array([[-1.0, -1 / 3, 1 / 3, 1.0], [-1.5, 0.5, 0.5, 0.5]]),
-    what="group_norm of two rows, 1 group, eps 4",
-)
-# All eight numbers in one row of integers, two groups of four
-check.close(
-    group_norm(np.array([[1, 3, 5, 7, -2, 6, 6, 6]]), 2, np.ones(8), np.zeros(8), eps=4.0),
-    np.array([[-1.0, -1 / 3, 1 / 3, 1.0, -1.5, 0.5, 0.5, 0.5]]),
-    what="group_norm of a row, 2 groups of 4, eps 4",
+    np.array([[-1.0, -1 / 3, 1 / 3, 1.0], [-1.5, 0.5, 0.5, 0.5]]).reshape(2, 4, 1, 1),
+    what="group_norm of two examples, 1 group, eps 4",
 )
 
 
@@ -1873,12 +1870,12 @@ def _hidden():
         ((1, 6, 4, 3), 1, 1e-3),
         ((2, 4, 2, 2), 4, 0.5),
         ((4, 4, 4, 4), 2, 1e-5),
-        ((5, 8), 2, 0.1),
-        ((3, 6), 1, 1.0),
-        ((2, 9), 3, 1e-5),
+        ((5, 8, 1, 1), 2, 0.1),
+        ((3, 6, 1, 2), 1, 1.0),
+        ((2, 9, 2, 1), 3, 1e-5),
     ):
         C = shape[1]
-        x = rng.standard_normal(shape) * 2 + rng.standard_normal((C, *[1] * (len(shape) - 2)))
+        x = rng.standard_normal(shape) * 2 + rng.standard_normal((C, 1, 1))
         expected = torch.nn.functional.group_norm(torch.tensor(x), G, eps=eps).numpy()
         what = f"group_norm, x {shape}, num_groups={G}, eps={eps}"
         check.close(group_norm(x, G, np.ones(C), np.zeros(C), eps), expected, what=what)
@@ -1918,7 +1915,7 @@ def _hidden():
         "x (2, 6, 3, 3), 3 groups": (rng.standard_normal((2, 6, 3, 3)), 3),
         "x (1, 6, 4, 3), 1 group": (3 * rng.standard_normal((1, 6, 4, 3)) - 2, 1),
         "x (2, 3, 4, 2), 3 groups": (3 * rng.standard_normal((2, 3, 4, 2)) - 2, 3),
-        "x (5, 8), 4 groups": (rng.standard_normal((5, 8)), 4),
+        "x (5, 8, 1, 1), 4 groups": (rng.standard_normal((5, 8, 1, 1)), 4),
         "a transposed view, 2 groups": (rng.standard_normal((5, 3, 4, 2)).T, 2),
         "a reversed slice, 3 groups": (rng.standard_normal((4, 6, 5, 3))[::-2, ::-1, ::-1], 3),
         "uint8, 2 groups": (rng.integers(0, 256, (2, 4, 3, 5), dtype=np.uint8), 2),
@@ -2039,13 +2036,17 @@ class GroupNorm(Layer):
     def forward(self, x):
         """Normalize each group of each example, in training and in use alike."""
         self.x = x
-        return group_norm(x, self.num_groups, self.params["gamma"], self.params["beta"], self.eps)
+        return self._normalized(x, self.params["gamma"], self.params["beta"])
+
+    def _normalized(self, x, gamma, beta):
+        pictures = x.reshape(*x.shape, *[1] * (4 - x.ndim))  # a row is a picture of one pixel
+        return group_norm(pictures, self.num_groups, gamma, beta, self.eps).reshape(x.shape)
 
     def backward(self, dy):
         """Return dx and fill grads."""
         x, gamma = self.x, self.params["gamma"]
         others = (0, *range(2, x.ndim))
-        plain = group_norm(x, self.num_groups, np.ones_like(gamma), np.zeros_like(gamma), self.eps)
+        plain = self._normalized(x, np.ones_like(gamma), np.zeros_like(gamma))
         self.grads = {"gamma": (dy * plain).sum(axis=others), "beta": dy.sum(axis=others)}
         d_plain = dy * gamma.reshape(1, -1, *[1] * (x.ndim - 2))
         count = len(x) * self.num_groups
