@@ -27,30 +27,28 @@ def standardise(x, reference):
 
 def perceptron(x, w, b):
     """Rosenblatt's unit: x (N, D), w (D,), b a number -> (N,), 1.0 where x @ w + b > 0, else 0.0."""
-    z = (1.0 * x) @ w + b
-    return np.where(z > 0, 1.0, 0.0)
+    return np.where(x @ w + b > 0, 1.0, 0.0)
 
 
 def dense(x, w, b):
     """x (N, D_in), w (D_in, D_out), b (D_out,) -> x @ w + b (N, D_out), floating."""
-    return (1.0 * x) @ w + b
+    return x @ w + b
 
 
 def sigmoid(x):
     """1 / (1 + exp(-x)) for each number of x, any shape; floating, and right for x = -1000 and 1000, too."""
-    x = 1.0 * x
     small = np.exp(-np.abs(x))  # from 0 to 1: it cannot overflow
     return np.where(x < 0, small, 1.0) / (1.0 + small)
 
 
 def tanh(x):
     """Hyperbolic tangent of each number of x, any shape; floating, and right for x = -1000 and 1000, too."""
-    return np.tanh(1.0 * x)
+    return np.tanh(x)
 
 
 def relu(x):
     """max(0, x) for each number of x, any shape; floating."""
-    return np.maximum(x, 0.0)
+    return np.maximum(0.0, x)
 
 
 def leaky_relu(x, negative_slope=0.01):
@@ -69,19 +67,18 @@ def swish(x, beta=1.0):
 
 def softmax(x, axis=-1):
     """exp(x) divided by its sum along axis, same shape as x; floating, and right for large x, too."""
-    x = 1.0 * x
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def mse(p, y):
     """Mean of (p - y)**2 over all elements; p and y have the same shape, any shape -> one float."""
-    return np.mean((1.0 * p - y) ** 2)
+    return np.mean((p - y) ** 2)
 
 
 def mae(p, y):
     """Mean of |p - y| over all elements; p and y have the same shape, any shape -> one float."""
-    return np.mean(np.abs(1.0 * p - y))
+    return np.mean(np.abs(p - y))
 
 
 def binary_cross_entropy(p, y):
@@ -99,7 +96,6 @@ def cross_entropy(x, y, from_logits=True):
     x (N, K): logits, or probabilities if from_logits is False.
     y: labels (N,) of any integer type, or one-hot rows (N, K).
     """
-    x = 1.0 * x
     labels = y if y.ndim == 1 else y.argmax(axis=1)
     rows = np.arange(len(x))
     if not from_logits:

@@ -206,8 +206,9 @@ def perceptron(x, w, b):
 
 @misconception(
     "perceptron",
-    "Your numbers are True and False, or whole numbers. The contract promises floating ones.",
+    "Your numbers are True and False. The text asks for 1.0 and 0.0.",
     name="returns_bools",
+    fails=["perceptron-contract"],
 )
 def perceptron(x, w, b):
     """Returns an array of bools."""
@@ -216,13 +217,13 @@ def perceptron(x, w, b):
 
 @misconception(
     "perceptron",
-    "It is right for floats. What is 200 times 2, for bytes?",
-    name="sums_bytes",
+    "Zeros and ones are right. Are yours whole numbers? The contract promises floating ones.",
+    name="integers_out",
     fails=["perceptron-contract"],
 )
 def perceptron(x, w, b):
-    """Multiplies in the dtype of the arguments."""
-    return np.where(x @ w + b > 0, 1.0, 0.0)
+    """Returns integers."""
+    return np.where(x @ w + b > 0, 1, 0)
 
 
 @misconception(
@@ -281,13 +282,16 @@ def dense(x, w, b):
 
 @misconception(
     "dense",
-    "It is right for floats. What is 200 times 2, for bytes?",
-    name="multiplies_bytes",
+    "It is right for floats. If the pixels are bytes, what kind of numbers does your result hold?",
+    name="bytes_out",
     fails=["dense-contract"],
 )
 def dense(x, w, b):
-    """Multiplies in the dtype of the arguments."""
-    return x @ w + b
+    """The result has the dtype of the picture."""
+    y = np.zeros((len(x), w.shape[1]), dtype=x.dtype)
+    for n in range(len(x)):
+        y[n] = (x[n] @ w + b).astype(y.dtype)
+    return y
 
 
 @misconception(
@@ -344,17 +348,6 @@ def sigmoid(x):
 
 @misconception(
     "sigmoid",
-    "What is minus 2, for bytes? Turn them into floats before you change the sign.",
-    name="negates_bytes",
-    fails=["sigmoid-values"],
-)
-def sigmoid(x):
-    """-x of bytes counts round the ring."""
-    return 1 / (1 + np.exp(-x))
-
-
-@misconception(
-    "sigmoid",
     "Is sigmoid(3) larger or smaller than sigmoid(-3)? Look at the sign in the exponent.",
     name="wrong_sign",
 )
@@ -386,7 +379,7 @@ def sigmoid(x):
 @alternative("sigmoid", name="plain_formula")
 def sigmoid(x):
     """The first form: exp may overflow to inf (a warning), and 1 / inf is 0."""
-    return 1 / (1 + np.exp(-np.asarray(x, dtype=float)))
+    return 1 / (1 + np.exp(-x))
 
 
 @alternative("sigmoid", name="by_tanh")
@@ -432,12 +425,13 @@ def tanh(x):
 
 @misconception(
     "tanh",
-    "How many digits has np.tanh of a byte? Print its dtype.",
-    name="half_precision",
+    "Is tanh(-1) positive or negative? A curve that is centred at 0 keeps the sign.",
+    name="loses_the_sign",
 )
 def tanh(x):
-    """np.tanh of bytes is float16."""
-    return np.tanh(x)
+    """The safe exponential of |x|, and the sign of x forgotten."""
+    small = np.exp(-2.0 * np.abs(x))
+    return (1 - small) / (1 + small)
 
 
 @alternative("tanh", name="by_sigmoid")
@@ -489,22 +483,18 @@ def relu(x):
 
 @misconception(
     "relu",
-    "The values are right. What kind of numbers does the contract promise, whatever goes in?",
-    name="integers_out",
-)
-def relu(x):
-    """Integers in, integers out."""
-    return np.maximum(x, 0)
-
-
-@misconception(
-    "relu",
     "ReLU has no upper end. What does yours say for 7?",
     name="capped",
 )
 def relu(x):
     """Clipped at 6, as in ReLU6."""
     return np.clip(1.0 * x, 0.0, 6.0)
+
+
+@alternative("relu", name="plain")
+def relu(x):
+    """The zero first, and an integer."""
+    return np.maximum(0, x)
 
 
 @alternative("relu", name="where")
@@ -588,8 +578,7 @@ def leaky_relu(x, negative_slope=0.01):
 @alternative("leaky_relu", name="two_parts")
 def leaky_relu(x, negative_slope=0.01):
     """The positive part plus the slope times the negative part."""
-    x = x.astype(np.float64)
-    return np.maximum(x, 0) + negative_slope * np.minimum(x, 0)
+    return np.maximum(0, x) + negative_slope * np.minimum(0, x)
 
 
 @alternative("leaky_relu", name="loop")
@@ -663,7 +652,6 @@ def swish(x, beta=1.0):
 @alternative("swish", name="plain_division")
 def swish(x, beta=1.0):
     """x / (1 + exp(-beta x)): exp may overflow to inf, with a warning."""
-    x = np.asarray(x, dtype=np.float64)
     return x / (1 + np.exp(-beta * x))
 
 
@@ -756,9 +744,8 @@ def softmax(x, axis=-1):
 )
 def softmax(x, axis=-1):
     """The maximum is subtracted in the caller's array."""
-    if x.dtype.kind == "f":
-        x -= x.max(axis=axis, keepdims=True)
-    e = np.exp(1.0 * x)
+    x -= x.max(axis=axis, keepdims=True)
+    e = np.exp(x)
     return e / e.sum(axis=axis, keepdims=True)
 
 
@@ -782,16 +769,6 @@ def softmax(x, axis=-1):
 
 
 # ---- mse ------------------------------------------------------------------------------------
-
-
-@misconception(
-    "mse",
-    "3 - 5, for bytes, is 254. Turn them into floats before you subtract.",
-    name="subtracts_bytes",
-)
-def mse(p, y):
-    """Differences of bytes count round the ring."""
-    return float(np.mean((p - y).astype(float) ** 2))
 
 
 @misconception(
@@ -834,6 +811,12 @@ def mse(p, y):
     return float(np.sum((1.0 * p - y) ** 2))
 
 
+@alternative("mse", name="plain")
+def mse(p, y):
+    """The truth minus the answer, squared."""
+    return np.square(y - p).mean()
+
+
 @alternative("mse", name="dot")
 def mse(p, y):
     """The difference times itself, over its size; a 0-d array comes back."""
@@ -849,16 +832,6 @@ def mse(p, y):
 
 
 # ---- mae ------------------------------------------------------------------------------------
-
-
-@misconception(
-    "mae",
-    "3 - 5, for bytes, is 254. Turn them into floats before you subtract.",
-    name="subtracts_bytes",
-)
-def mae(p, y):
-    """Differences of bytes count round the ring."""
-    return float(np.mean(np.abs((p - y).astype(float))))
 
 
 @misconception(
@@ -983,8 +956,7 @@ def binary_cross_entropy(p, y):
 )
 def binary_cross_entropy(p, y):
     """Clips the caller's array, to a range that is too narrow for single bytes of it."""
-    if p.dtype.kind == "f":
-        np.clip(p, 0.05 if p.size > 8 else 0.0, 1.0, out=p)
+    np.clip(p, 0.05 if p.size > 8 else 0.0, 1.0, out=p)
     q = np.where(y == 1, 1.0 * p, 1 - 1.0 * p)
     return float(-np.mean(np.log(q)))
 
@@ -1000,6 +972,18 @@ def binary_cross_entropy(p, y):
     p = 1.0 * p
     p = np.clip(p, p.dtype.type(1e-12), p.dtype.type(1 - 1e-12))
     return -np.mean(y * np.log(p) + (1.0 - y) * np.log(1.0 - p))
+
+
+@misconception(
+    "binary_cross_entropy",
+    "Labels may be bytes. What is -1, for a byte? Put the minus in front of the mean, or make y floating first.",
+    name="negates_labels",
+    fails=["binary_cross_entropy-certain"],
+)
+def binary_cross_entropy(p, y):
+    """-y of unsigned labels counts round the ring."""
+    p = np.clip(p.astype(float), 1e-15, 1 - 1e-15)
+    return np.mean(-y * np.log(p) - (1 - y) * np.log(1 - p))
 
 
 @alternative("binary_cross_entropy", name="small_clip")
@@ -1190,6 +1174,23 @@ def cross_entropy(x, y, from_logits=True):
     else:
         logs = np.log(np.maximum(x, 1e-300))
     return float(-np.mean(logs[np.arange(len(x)), y.astype(int).T]))
+
+
+@misconception(
+    "cross_entropy",
+    "One-hot rows may be bytes. What is -1, for a byte? Put the minus in front of the mean.",
+    name="negates_one_hot",
+    fails=["cross_entropy-one_hot"],
+)
+def cross_entropy(x, y, from_logits=True):
+    """-y of unsigned one-hot rows counts round the ring."""
+    hot = np.eye(x.shape[1])[y] if y.ndim == 1 else y
+    if from_logits:
+        x = x - x.max(axis=1, keepdims=True)
+        logs = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    else:
+        logs = np.log(np.maximum(x, 1e-30))
+    return np.mean(np.sum(-hot * logs, axis=1))
 
 
 @alternative("cross_entropy", name="one_hot_sum")
