@@ -965,7 +965,7 @@ def dropout(x, p, rng, training=True):
     Inference: y = x; the mask is not looked at.
     """
     if not training:
-        return np.asarray(x, dtype=float), np.ones(x.shape)
+        return x, None
     mask = (rng.random(x.shape) >= p) / (1 - p)
     return x * mask, mask
 
@@ -991,8 +991,10 @@ class Dropout(Layer):
 
 
 class EarlyStopping:
-    """Says when to stop, and keeps the best loss and the best weights.
+    """EarlyStopping(patience, min_delta=0.0) says when to stop and keeps the best loss and weights.
 
+    update(loss, params=None) -> bool: True once the last `patience` (>= 1) calls brought no
+    improvement, a loss below best - min_delta. NaN is none. No call follows a True.
     best: the loss of the last improvement, infinite before the first.
     best_params: {name: copy of the array} of that moment, or None.
     """
@@ -1003,10 +1005,6 @@ class EarlyStopping:
         self.waited = 0  # updates in a row without an improvement
 
     def update(self, loss, params=None):
-        """Take note of a validation loss; True if the last `patience` (>= 1) brought no improvement.
-
-        An improvement is a loss below best - min_delta. NaN is none.
-        """
         if loss < self.best - self.min_delta:
             self.best, self.waited = loss, 0
             if params is not None:

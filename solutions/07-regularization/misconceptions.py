@@ -600,12 +600,24 @@ def dropout(x, p, rng, training=True):
 
 @alternative("dropout", name="binomial")
 def dropout(x, p, rng, training=True):
-    """rng.binomial, in float32, with None as the mask of inference."""
+    """rng.binomial, in float32, with a number as the mask of inference."""
     if training:
         keep = 1 - p
         mask = (rng.binomial(1, keep, size=x.shape) / keep).astype(np.float32)
         return mask * x, mask
-    return np.array(x, dtype=np.float64), None
+    return x, 1
+
+
+@alternative("dropout", name="same_dtype")
+def dropout(x, p, rng, training=True):
+    """The form of CS231n: one way out, in the dtype of x."""
+    mask = None
+    if training:
+        mask = (rng.random(x.shape) < 1 - p) / (1 - p)
+        out = x * mask
+    else:
+        out = x
+    return out.astype(x.dtype, copy=False), mask
 
 
 @alternative("dropout", name="element_by_element")
@@ -624,7 +636,7 @@ def dropout(x, p, rng, training=True):
 def dropout(x, p, rng, training=True):
     """rng.choice from the two values."""
     if not training:
-        return x.astype(float), np.ones_like(x, dtype=float)
+        return x.copy(), np.ones_like(x)
     mask = rng.choice([0.0, 1 / (1 - p)], size=x.shape, p=[p, 1 - p])
     return np.multiply(x, mask), mask
 
@@ -816,6 +828,27 @@ class EarlyStopping:
             self.best_epoch = self.epoch
             self.best_params = copy.deepcopy(params)
         return np.bool_(self.epoch - self.best_epoch >= self.patience)
+
+
+@alternative("EarlyStopping", name="flag")
+class EarlyStopping:
+    """A flag that stays up once it is up."""
+
+    def __init__(self, patience, min_delta=0.0):
+        self.patience, self.min_delta = patience, min_delta
+        self.best, self.best_params = float("inf"), None
+        self.counter, self.early_stop = 0, False
+
+    def update(self, loss, params=None):
+        if loss < self.best - self.min_delta:
+            self.best, self.counter = loss, 0
+            if params is not None:
+                self.best_params = {name: w.copy() for name, w in params.items()}
+        else:
+            self.counter += 1
+            if self.counter == self.patience:
+                self.early_stop = True
+        return self.early_stop
 
 
 @alternative("EarlyStopping", name="countdown")
