@@ -189,26 +189,6 @@ def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
 
 @misconception(
     "col2im",
-    "200 + 100 does not fit into a byte. Which type has the array that you add into?",
-    name="sums_bytes",
-    fails=["col2im-contract"],
-)
-def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
-    """The sum has the type of the columns."""
-
-    def fold(cols, output_size, kernel_size, stride, padding, dilation):
-        """What PyTorch does, in float64."""
-        cols = torch.tensor(np.array(cols, dtype=float))
-        return torch.nn.functional.fold(
-            cols, output_size, kernel_size, dilation, padding, stride
-        ).numpy()
-
-    y = fold(cols, output_size, kernel_size, stride, padding, dilation)
-    return y.astype(int).astype(cols.dtype).astype(float) if cols.dtype.kind in "iu" else y
-
-
-@misconception(
-    "col2im",
     "Your columns are split in the wrong order. Rows are channel, kernel row, kernel column: try two channels.",
     name="channels_last",
     fails=["col2im-overlap", "col2im-options", "col2im-contract"],
@@ -246,6 +226,25 @@ def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
             np.add.at(x_p, (slice(None), slice(None), rows, columns), window)
             place += 1
     return x_p[:, :, padding : padding + H, padding : padding + W]
+
+
+@alternative("col2im", name="in_the_type_of_the_columns")
+def col2im(cols, output_size, kernel_size, stride=1, padding=0, dilation=1):
+    """As CS231n's col2im_indices: np.add.at into zeros of the type of the columns."""
+    kH, kW = (kernel_size, kernel_size) if np.ndim(kernel_size) == 0 else kernel_size
+    H, W = output_size
+    N, D, _ = cols.shape
+    C = D // (kH * kW)
+    H_out = (H + 2 * padding - dilation * (kH - 1) - 1) // stride + 1
+    W_out = (W + 2 * padding - dilation * (kW - 1) - 1) // stride + 1
+    x_padded = np.zeros((N, C, H + 2 * padding, W + 2 * padding), dtype=cols.dtype)
+    i0 = dilation * np.tile(np.repeat(np.arange(kH), kW), C)
+    j0 = dilation * np.tile(np.arange(kW), kH * C)
+    i = i0.reshape(-1, 1) + stride * np.repeat(np.arange(H_out), W_out).reshape(1, -1)
+    j = j0.reshape(-1, 1) + stride * np.tile(np.arange(W_out), H_out).reshape(1, -1)
+    k = np.repeat(np.arange(C), kH * kW).reshape(-1, 1)
+    np.add.at(x_padded, (slice(None), k, i, j), cols)
+    return x_padded[:, :, padding : padding + H, padding : padding + W]
 
 
 @alternative("col2im", name="torch_fold")
@@ -347,12 +346,12 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
 
 @misconception(
     "conv2d",
-    "A picture of bytes: 2*200 does not fit into one. What type do your columns have when they are multiplied?",
-    name="multiplies_bytes",
+    "A picture of bytes times floating weights is floating. Which type has the array that your result is written into?",
+    name="result_like_picture",
     fails=["conv2d-contract"],
 )
 def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
-    """Bytes times bytes are bytes."""
+    """The result is made with the type of the picture, as np.zeros(..., x.dtype) has it."""
 
     def right(x, w, b, *options):
         """What PyTorch does, in float64."""
@@ -361,9 +360,7 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
         return torch.nn.functional.conv2d(x, w, b, *options).numpy()
 
     y = right(x, w, b, stride, padding, dilation, groups)
-    if x.dtype == w.dtype == np.uint8:
-        y = (y % 256).astype(np.uint8).astype(float)
-    return y
+    return y if x.dtype.kind == "f" else y.astype(int).astype(x.dtype)
 
 
 @misconception(
@@ -427,6 +424,20 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
         results.append(np.einsum("fd,ndl->nfl", filters.astype(float), cols))
     y = np.concatenate(results, axis=1).reshape(N, F, H_out, W_out)
     return y if b is None else y + np.asarray(b)[None, :, None, None]
+
+
+@alternative("conv2d", name="windows_and_einsum")
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    """As public code has it: a view of all windows, one einsum, no casts."""
+    N, (F, c, kH, kW) = len(x), w.shape
+    x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(x_p, span, axis=(2, 3))
+    windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    windows = windows.reshape(N, groups, c, *windows.shape[2:])
+    weights = w.reshape(groups, F // groups, c, kH, kW)
+    y = np.einsum("ngchwij,gfcij->ngfhw", windows, weights).reshape(N, F, *windows.shape[3:5])
+    return y if b is None else y + b.reshape(1, -1, 1, 1)
 
 
 @alternative("conv2d", name="shift_and_add")
@@ -623,6 +634,73 @@ def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
     wide = np.zeros(probe.shape)
     wide[:, :, : dy.shape[2], : dy.shape[3]] = dy
     return gradients(wide, x, w, stride, padding, 1, groups)
+
+
+@misconception(
+    "conv2d_backward",
+    "One bias was added to all pictures of the batch. Its gradient is their sum: where do you divide by the number of pictures?",
+    name="averages_db_of_square_kernels",
+    fails=["conv2d_backward-db", "conv2d_backward-groups", "conv2d_backward-contract"],
+)
+def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
+    """db is averaged over the batch where the kernel is square."""
+
+    def gradients(dy, x, w, *options):
+        """What PyTorch does, in float64."""
+        x, w = (torch.tensor(np.array(a, dtype=float), requires_grad=True) for a in (x, w))
+        b = torch.zeros(len(w), dtype=torch.float64, requires_grad=True)
+        y = torch.nn.functional.conv2d(x, w, b, *options)
+        y.backward(torch.tensor(np.array(dy, dtype=float)))
+        return x.grad.numpy(), w.grad.numpy(), b.grad.numpy()
+
+    dx, dw, db = gradients(dy, x, w, stride, padding, dilation, groups)
+    return dx, dw, db / len(x) if w.shape[2] == w.shape[3] else db
+
+
+@misconception(
+    "conv2d_backward",
+    "np.zeros_like(x) has the type of x. What becomes of a gradient of 0.3 that is added into bytes?",
+    name="dx_like_picture",
+    fails=["conv2d_backward-contract"],
+)
+def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
+    """dx has the type of the picture."""
+
+    def gradients(dy, x, w, *options):
+        """What PyTorch does, in float64."""
+        x, w = (torch.tensor(np.array(a, dtype=float), requires_grad=True) for a in (x, w))
+        b = torch.zeros(len(w), dtype=torch.float64, requires_grad=True)
+        y = torch.nn.functional.conv2d(x, w, b, *options)
+        y.backward(torch.tensor(np.array(dy, dtype=float)))
+        return x.grad.numpy(), w.grad.numpy(), b.grad.numpy()
+
+    dx, dw, db = gradients(dy, x, w, stride, padding, dilation, groups)
+    return dx if x.dtype.kind == "f" else dx.astype(int).astype(x.dtype), dw, db
+
+
+@alternative("conv2d_backward", name="im2col_and_back")
+def conv2d_backward(dy, x, w, stride=1, padding=0, dilation=1, groups=1):
+    """As public code has it: columns of the type of x, no casts anywhere, the way back in the type of dcols."""
+    (N, C, H, W), (F, c, kH, kW) = x.shape, w.shape
+    H_out, W_out = dy.shape[2:]
+    x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), mode="constant")
+    places = []
+    for i in range(kH):
+        for j in range(kW):
+            rows = slice(i * dilation, i * dilation + stride * H_out, stride)
+            columns = slice(j * dilation, j * dilation + stride * W_out, stride)
+            places.append((slice(None), slice(None), rows, columns))
+    cols = np.stack([x_p[place] for place in places], axis=2)
+    cols = cols.reshape(N, groups, c * kH * kW, -1)
+    dout = dy.reshape(N, groups, F // groups, -1)
+    dw = np.matmul(dout, cols.transpose(0, 1, 3, 2)).sum(axis=0).reshape(w.shape)
+    dcols = np.matmul(w.reshape(groups, F // groups, -1).transpose(0, 2, 1), dout)
+    dcols = dcols.reshape(N, C, kH * kW, H_out, W_out)
+    dx_p = np.zeros(x_p.shape, dtype=dcols.dtype)
+    for k, place in enumerate(places):
+        dx_p[place] += dcols[:, :, k]
+    dx = dx_p[:, :, padding : H + padding, padding : W + padding]
+    return dx, dw, np.sum(dy, axis=(0, 2, 3))
 
 
 @alternative("conv2d_backward", name="einsum_over_windows")
@@ -1019,12 +1097,12 @@ def conv_transpose2d(x, w, b=None, stride=1, padding=0):
 
 @alternative("conv_transpose2d", name="stamp_by_stamp")
 def conv_transpose2d(x, w, b=None, stride=1, padding=0):
-    """One stamp for each input pixel."""
+    """One stamp for each input pixel, as public code has it, without casts."""
     (N, _, H, W), (_, C_out, kH, kW) = x.shape, w.shape
     y = np.zeros((N, C_out, (H - 1) * stride + kH, (W - 1) * stride + kW))
     for i in range(H):
         for j in range(W):
-            stamp = np.tensordot(x[:, :, i, j].astype(float), w.astype(float), axes=(1, 0))
+            stamp = np.tensordot(x[:, :, i, j], w, axes=(1, 0))
             y[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW] += stamp
     y = y[:, :, padding : y.shape[2] - padding, padding : y.shape[3] - padding]
     return y if b is None else y + np.asarray(b).reshape(1, -1, 1, 1)
@@ -1146,6 +1224,21 @@ def depthwise_separable(x, w_depth, w_point, b=None, stride=1, padding=0):
 
     w = w_point.astype(float) * w_depth[:, 0].astype(float)
     return right(x, w, b, stride, padding)
+
+
+@alternative("depthwise_separable", name="place_by_place")
+def depthwise_separable(x, w_depth, w_point, b=None, stride=1, padding=0):
+    """As public code has it: a loop over places, no casts."""
+    (N, C, H, W), (_, _, kH, kW) = x.shape, w_depth.shape
+    x_p = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    H_out, W_out = (H + 2 * padding - kH) // stride + 1, (W + 2 * padding - kW) // stride + 1
+    looked = np.zeros((N, C, H_out, W_out))
+    for i in range(H_out):
+        for j in range(W_out):
+            window = x_p[:, :, i * stride : i * stride + kH, j * stride : j * stride + kW]
+            looked[:, :, i, j] = np.sum(window * w_depth[:, 0], axis=(2, 3))
+    y = np.einsum("nchw,fc->nfhw", looked, w_point[:, :, 0, 0])
+    return y if b is None else y + b[None, :, None, None]
 
 
 @alternative("depthwise_separable", name="channel_by_channel")
