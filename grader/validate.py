@@ -411,7 +411,8 @@ def _mutant_cases(
             own, limits=replace(own.limits, cell_seconds=min(10.0, own.limits.cell_seconds))
         )
         every = list(mutants(source))
-        for mutant in every[:: -(-len(every) // sample) if sample else 1]:
+        step = max(1, -(-len(every) // sample)) if sample else 1
+        for mutant in every[::step]:
             report.exercises[exercise].mutants += 1
             content = demo.notebook(lesson, own, reference | {exercise: mutant.source})
             submission = Submission("mutant", lesson.unit, ((lesson.notebook, content),))

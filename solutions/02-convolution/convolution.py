@@ -47,7 +47,7 @@
 #
 # - **Pictures** are arrays `x` of shape `(N, C, H, W)`: number of pictures, channels, height, width. **Weights** are `w` of shape `(C_out, C_in, kH, kW)`: number of filters, channels of the input, kernel height, kernel width. $H$ and $W$ may differ. So may $k_H$ and $k_W$.
 # - **Rows** (parts 2 and 3) are arrays `x` of shape `(n,)`, their kernels `w` of shape `(m,)`, and $m$ is at least 1.
-# - **Kinds of numbers.** Arguments are NumPy arrays of float32, float64 or integers (a photograph is `uint8`: whole numbers from 0 to 255). The **result is a NumPy array, and it is always floating**. float64 is always right; float32 is right too where the arguments are float32.
+# - **Kinds of numbers.** Arguments are NumPy arrays of float32 or float64. Pictures and rows may hold integers, too (a photograph is `uint8`: whole numbers from 0 to 255). The **result is a NumPy array, and it is always floating**. float64 is always right; float32 is right too where the arguments are float32.
 # - **Views.** Arguments may be non-contiguous: a slice, a transpose, a reversed array.
 # - **No argument is changed.** What was passed in is bit for bit the same afterwards. The result may share memory with an argument.
 # - **Functions that count** (`conv_output_size`, `pad_amount`, `count_parameters`) take ints and return a whole number. Their docstrings say what they refuse.

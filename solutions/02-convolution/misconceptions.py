@@ -188,22 +188,6 @@ def convolve1d(x, w, padding=0, stride=1):
     return np.convolve(np.pad(np.asarray(x, dtype=float), padding), w)[::stride]
 
 
-@misconception(
-    "convolve1d",
-    "What is np.uint8(200) * np.uint8(3)? Turn the numbers into floats before you multiply, not after.",
-    name="computes_in_bytes",
-    fails=["convolve1d-flip"],
-)
-def convolve1d(x, w, padding=0, stride=1):
-    """Products are made in the type of the arguments and overflow for uint8."""
-    x_p = np.pad(x, padding)
-    m = len(w)
-    y = np.zeros((len(x_p) - m) // stride + 1)
-    for i in range(len(y)):
-        y[i] = np.sum(x_p[i * stride : i * stride + m] * w[::-1])
-    return y
-
-
 @alternative("convolve1d", name="numpy_convolve")
 def convolve1d(x, w, padding=0, stride=1):
     """NumPy's own convolution in valid mode, every stride-th value."""
@@ -444,22 +428,6 @@ def correlate2d(x, w):
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             y[i, j] = np.sum(x[i : i + kH, j : j + kW] * w).astype(x.dtype)
-    return y
-
-
-@misconception(
-    "correlate2d",
-    "The result is floating, but the products are not: what is np.uint8(200) * np.uint8(2)?",
-    name="multiplies_bytes",
-    fails=["correlate2d-shapes"],
-)
-def correlate2d(x, w):
-    """Products of bytes overflow before they are stored as floats."""
-    kH, kW = w.shape
-    y = np.zeros((x.shape[0] - kH + 1, x.shape[1] - kW + 1))
-    for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            y[i, j] = np.sum(x[i : i + kH, j : j + kW] * w)
     return y
 
 
