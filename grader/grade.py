@@ -261,7 +261,7 @@ def _own(source: SourceNotebook, notebook: NotebookNode) -> set[str]:
     given = {
         cell["id"]: cell.source
         for cell in nbformat.reads(source.sealed, as_version=4).cells
-        if cell.cell_type == "code" and "nbgrader" not in cell.metadata
+        if cell.cell_type == "code" and not (is_grade(cell) or is_solution(cell))
     }
     return {cell.id for cell in notebook.cells if given.get(cell.id) == cell.source}
 

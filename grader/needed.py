@@ -22,9 +22,11 @@ STATEFUL = {"os", "random", "sys", "warnings", "builtins", "logging", "gc", "imp
 MODULES = {"np", "plt", "torch", "math", "check"}  # asked for functions, and not changed by it
 COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}  # symtable's names
 BUILTINS = set(dir(builtins))
-# What can bind or change any name, or reads names that are written nowhere.
-REFLECTIVE = {"globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "__import__"}
-REFLECTIVE |= {"get_ipython", "compile", "open", "input"}
+# What reads, or binds, names that are written nowhere: nothing can be left out where it is used.
+BLIND = {"globals", "locals", "vars", "exec", "eval", "__import__", "get_ipython", "__main__"}
+BLIND |= {"__globals__", "f_globals"}
+# What can change what is not its own in other ways.
+REFLECTIVE = {"setattr", "delattr", "compile", "open", "input"}
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Effects:
             other way: no call can change them.
         modules: of these, those that it binds by ``import``.
         opaque: it may do anything, and always runs.
+        blind: it may read any name.
     """
 
     uses: set[str] = field(default_factory=set)
@@ -55,6 +58,7 @@ class Effects:
     defined: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     opaque: bool = False
+    blind: bool = False
 
 
 def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
@@ -74,6 +78,8 @@ def mark(cells: list[NotebookNode], own: set[str]) -> set[int]:
         n: does.touches | (does.handed - inert) | (does.asked - modules)
         for n, does in found.items()
     }
+    if any(found[n].blind for n in must):
+        return set(found)
     while True:
         # A function may be called at any time from its making on: every binding of what it reads
         # counts, before it and after it.
@@ -101,7 +107,7 @@ def effects(source: str) -> Effects:
         tree = ast.parse(source)
         table = symtable.symtable(source, "cell", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        does.opaque = True  # a magic, or not Python
+        does.opaque = does.blind = True  # a magic, or not Python
         return does
     for statement in tree.body:
         bound = does.surely
@@ -119,7 +125,10 @@ def effects(source: str) -> Effects:
                 (does.binds if name.is_assigned() else does.later).add(name.get_name())
     does.defined, does.modules = _defined(tree)
     looks = {id(part) for node in ast.walk(tree) for part in _looked_at(node)}
-    does.opaque = any(_may_do_anything(node) for node in ast.walk(tree) if id(node) not in looks)
+    does.blind = any(_reads_any_name(node) for node in ast.walk(tree))
+    does.opaque = does.blind or any(
+        _may_do_anything(node) for node in ast.walk(tree) if id(node) not in looks
+    )
     return does
 
 
@@ -260,6 +269,14 @@ def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
         yield from (one for one in node.comparators if ast.unparse(one) == "os.environ")
     elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
         yield from ast.walk(node.func)
+
+
+def _reads_any_name(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in BLIND
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return any(alias.name in BLIND for alias in node.names)
+    return isinstance(node, ast.Name) and node.id in BLIND
 
 
 def _may_do_anything(node: ast.AST) -> bool:

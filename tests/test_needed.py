@@ -87,6 +87,23 @@ def test_what_can_change_a_mark_runs(counts: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "reads",
+    [
+        "globals()['helper']",
+        "f = lambda: eval('helper')",
+        "import __main__",
+        "helper_of = one.__globals__",
+        "%timeit helper",
+    ],
+)
+def test_who_reads_names_that_are_written_nowhere_has_them_all(reads: str) -> None:
+    helper, answer = cell("helper = 1", id="n0"), cell(reads, id="answer")
+    assert mark([helper, answer], {"n0"}) == {0, 1}
+    harmless = cell("y = 1", id="answer")
+    assert mark([helper, harmless], {"n0"}) == {1}
+
+
+@pytest.mark.parametrize(
     ("makes", "changes"),
     [
         ("one = np.zeros(3)", "train(one)"),

@@ -166,7 +166,6 @@ def gradient_step(net, x, y, lr=0.05):
     return loss
 
 
-torch.manual_seed(seed)
 torch_net = torch.nn.Sequential(
     torch.nn.Conv2d(1, 8, 5, padding=2),
     torch.nn.ReLU(),
@@ -188,9 +187,15 @@ def torch_step(lr=0.05):
     with torch.no_grad():
         for parameter in torch_net.parameters():
             parameter -= lr * parameter.grad
+    return loss.item()
 
 
 slow_net = network(SlowConv2d)
+with torch.no_grad():  # both begin with the same weights
+    for theirs, yours in zip(torch_net.parameters(), slow_net.params.values(), strict=True):
+        theirs.copy_(torch.from_numpy(yours.T if yours.ndim == 2 else yours))
+losses = {"yours": gradient_step(slow_net, batch, batch_labels), "PyTorch": torch_step()}
+check.close(losses["PyTorch"], losses["yours"], what="the loss of PyTorch", rtol=1e-5)
 first_times = milliseconds(
     {"yours": lambda: gradient_step(slow_net, batch, batch_labels), "PyTorch": torch_step}, times=3
 )
