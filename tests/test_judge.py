@@ -363,3 +363,31 @@ check.close(layer.backward(np.ones(3)), np.full(3, 3.0))
         wrong={"layer-all": ("layer", (("forgets_w", wrong), ("other", right)))},
     )
     assert cell.metadata.explained == ["forgets_w"]
+
+
+def test_who_draws_from_the_global_generator_is_told_so(tmp_path: Path) -> None:
+    right = "def draw(n, rng):\n    return rng.standard_normal(n)"
+    wrong = "def draw(n, rng):\n    return np.random.standard_normal(n)"
+    test = """
+same = [draw(3, np.random.default_rng(5)) for _ in range(2)]
+check.close(same[1], same[0])
+"""
+    cells = judged(
+        tmp_path,
+        "import numpy as np, random\ndef draw(size, rng):\n    return np.random.randn(size)",
+        "np.random.rand(7)",
+        ("test draw-first", "draw(1, None)"),
+        ("test draw-all", test),
+        worlds={"draw": (("setup", "import numpy as np"), ("draw", right))},
+        wrong={"draw-all": ("draw", (("other", right), ("global_random", wrong)))},
+    )
+    assert cells[-1].metadata.explained == ["global_random"]
+
+
+def test_what_an_answer_draws_does_not_depend_on_what_ran_before(tmp_path: Path) -> None:
+    test = ("test", "print(draw())")
+    start = "import numpy as np\ndef draw(): return np.random.rand()"
+    after = [printed(judged(tmp_path, start, more, test)[-1]) for more in ("1", "draw()")]
+    assert after[0] == after[1]
+    spoilt = "np.random.seed = None"
+    assert status(judged(tmp_path, start, spoilt, test)[-1]) == "ok"

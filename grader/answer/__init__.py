@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from grader.answer import dice
 from grader.answer.wire import Peer, WireError, library_name, lookup
 
 MAX_MESSAGE = 10_000  # characters of an exception's text
@@ -121,6 +122,9 @@ class Agent(Peer):
         return getattr(self, f"_do_{question}")(*operands)
 
     # ---- questions
+
+    def _do_seed(self, number: int) -> None:
+        dice.seed(number)
 
     def _do_names(self, names: list[str]) -> Any:
         return tuple((n, self._namespace[n]) for n in names if n in self._namespace)

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,7 +39,7 @@ class Trace:
 
     def listen(self, question: tuple[Any, ...], answer: Any) -> None:
         """Take down one question (`Judge.listener`)."""
-        if len(self.steps) < MAX_TRACE and question[0] != "names":
+        if len(self.steps) < MAX_TRACE and question[0] not in ("names", "seed"):
             # What a call did to its arguments is part of its answer.
             said = [answer, question[2:] if question[0] == "call" else None]
             self.steps.append((str(question[0]), frozen(said)))
@@ -214,22 +212,3 @@ def _seconds(limit: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-# ---- random numbers -------------------------------------------------------------------------
-
-
-class Dice:
-    """The state of the random numbers of Python, NumPy and torch, to come back to."""
-
-    def __init__(self) -> None:
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()
-        self._torch = sys.modules["torch"].get_rng_state() if "torch" in sys.modules else None
-
-    def restore(self) -> None:
-        """Let them draw again what they drew since."""
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
-        if self._torch is not None:
-            sys.modules["torch"].set_rng_state(self._torch)

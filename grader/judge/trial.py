@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
-import random
 import socket
 import symtable
 import sys
@@ -20,9 +19,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from grader import check
+from grader.answer import dice
 from grader.answer.wire import Gone, WireError
 from grader.check import CheckFailed
-from grader.judge.explain import Dice, Trace, explain, populated
+from grader.judge.explain import Trace, explain, populated
 from grader.judge.references import AnswerError, Judge, is_reference
 
 BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
@@ -72,13 +72,14 @@ class Trial:
         Args:
             descriptor: a socket; the student's kernel is at its other end.
             prelude: the import statements of the lesson.
-            seed: for what tests draw without a generator of their own.
+            seed: for what tests and answers draw without a generator of their own.
         """
         self.judge = Judge(socket.socket(fileno=descriptor))
         self.notes = self.judge.notes
         self.trace = Trace()
         self._prelude = prelude
-        self._before = Dice()  # of the test that ran last
+        self._seed = seed  # of the next test
+        self._before = dice.Dice()  # of the test that ran last
         self._asked = self.judge  # by the test that runs
         self._lost = ""
         self._tree = ast.parse("")
@@ -91,11 +92,6 @@ class Trial:
         for statement in prelude:
             with contextlib.suppress(ImportError):  # the test will say so where it needs it
                 exec(compile(statement, "<imports>", "exec"), self._names)
-        random.seed(seed)
-        if "numpy" in sys.modules:
-            sys.modules["numpy"].random.seed(seed % 2**32)
-        if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(seed)
 
     def hear(self, source: str) -> Any:
         """Run a test cell, and return the number that it ends in, if any.
@@ -104,11 +100,17 @@ class Trial:
             Failed: it did not pass.
         """
         hidden = hidden_lines(source)
-        self._before = Dice()
+        dice.seed(self._seed)
+        self._before = dice.Dice()
         self.trace = Trace()
         self.judge.listener = self.trace.listen
         try:
             with self._answers():
+                # What an answer draws depends on the test alone, not on what ran before, and can
+                # be drawn again. Who has spoilt the generators keeps them as they are.
+                with contextlib.suppress(AnswerError):
+                    self.judge.question("seed", self._seed)
+                self._seed += 1
                 return self._run(self.judge, source)
         except BaseException as error:
             if isinstance(error, WireError) and not isinstance(error, Gone):
@@ -152,7 +154,7 @@ class Trial:
         # What explained an earlier test of the exercise; where nothing did, anything may.
         likely = self._explained.get(exercise) or {name for name, _ in wrong}
         known = [(name, text) for name, text in wrong if name in likely]
-        after = Dice()
+        after = dice.Dice()
         found = explain(self.trace.steps, self._worlds[exercise], known, run)
         after.restore()
         self._explained[exercise] = set(found) or likely
