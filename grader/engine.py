@@ -136,7 +136,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             if reply.done():
                 # The last words may still be on their way on the other channel.
                 await asyncio.wait({output}, timeout=GRACE)
-                if not output.done():
+                if not output.done() and await self.km.is_alive():
                     await self._listen_anew()
                     limit = Proof.OUTPUT  # too large a message has broken the connection
                 # A quick cell has ended before anybody looked.

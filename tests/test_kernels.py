@@ -128,6 +128,31 @@ def test_figures_are_shown_as_in_any_kernel(tmp_path: Path) -> None:
 
 
 @isolates
+def test_objects_from_before_the_fork_close_no_file_of_the_kernel(tmp_path: Path) -> None:
+    """Formulas are kept with their fonts, and the fonts with their files: fifty, then they go."""
+    draw = """
+import os
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+before = {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]}
+for n in range(60):
+    FigureCanvasAgg(figure := Figure()).figure.suptitle(f"$x_{{{n}}}$")
+    figure.canvas.draw()
+"""
+    look = """
+changed = []
+for fd, was in before.items():
+    if not was.startswith(("/dev/null", "/")):
+        if not os.path.exists(f"/proc/self/fd/{fd}") or os.readlink(f"/proc/self/fd/{fd}") != was:
+            changed.append(was)
+print(len(before) > 20, changed)
+"""
+    executed = run(draw, look, folder=tmp_path)
+    assert statuses(executed) == ["ok", "ok"]
+    assert printed(executed.cells[1]) == "True []\n"
+
+
+@isolates
 def test_kernels_side_by_side_do_not_meet(tmp_path: Path) -> None:
     async def both() -> list[Any]:
         started = []

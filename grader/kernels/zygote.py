@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import importlib
 import io
@@ -30,6 +31,7 @@ import os
 import selectors
 import signal
 import socket
+import stat
 import sys
 import time
 import traceback
@@ -328,7 +330,7 @@ class Zygote:
             try:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _close_all_but({0, 1, 2, far.fileno(), *descriptors})
+                _disown_all_but({0, 1, 2, far.fileno(), *descriptors})
                 os.setsid()
                 if group is not None:
                     group.add(os.getpid())
@@ -392,6 +394,33 @@ def _close_all_but(keep: set[int]) -> None:
         if int(name) not in keep:
             with contextlib.suppress(OSError):
                 os.close(int(name))
+
+
+def _disown_all_but(keep: set[int]) -> None:
+    """Share no open file with the process that forked this one.
+
+    Objects from before the fork still believe in their numbers, and close them when they are
+    collected: a font of matplotlib's, in the middle of a lesson. A number that was free by then
+    would be somebody else's. So they stay taken: files to read are opened once more, where they
+    were, and all else is nothing.
+    """
+    for fd in {int(name) for name in os.listdir("/proc/self/fd")} - keep:
+        try:
+            _disown(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _disown(fd: int) -> None:
+    path, place = os.devnull, 0
+    is_read_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    if is_read_only and stat.S_ISREG(os.fstat(fd).st_mode):
+        path, place = f"/proc/self/fd/{fd}", os.lseek(fd, 0, os.SEEK_CUR)
+    own = os.open(path, os.O_RDONLY)
+    os.lseek(own, place, os.SEEK_SET)
+    os.dup2(own, fd, inheritable=False)
+    os.close(own)
 
 
 def _warm_up() -> None:
