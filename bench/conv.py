@@ -26,6 +26,7 @@ from grader.course import load_course, previously
 
 SOLUTIONS = Path(__file__).parents[1] / "solutions"
 GOALS = {"conv2d": 0.8, "conv2d_backward": 0.6}  # of torch's speed, in the median over the shapes
+BURST = 3  # calls in a row
 out = Console(width=120)
 F = torch.nn.functional
 
@@ -64,14 +65,20 @@ SHAPES = (
 
 
 def in_turns(*actions: Callable[[], Any], repeats: int) -> list[float]:
-    """Return the median milliseconds of each action, run one after the other `repeats` times."""
+    """Return the median milliseconds of each action; they take turns of `BURST`, `repeats` times.
+
+    The threads of one library go on spinning for a while after its call, and take the cores from
+    the other's next one: the first call of each turn is not counted.
+    """
     taken: list[list[float]] = [[] for _ in actions]
-    for n in range(repeats + 2):
+    for n in range(repeats + 1):
         for mine, action in zip(taken, actions, strict=True):
-            began = time.perf_counter()
             action()
-            if n >= 2:
-                mine.append(time.perf_counter() - began)
+            for _ in range(BURST):
+                began = time.perf_counter()
+                action()
+                if n:
+                    mine.append(time.perf_counter() - began)
     return [1000 * statistics.median(mine) for mine in taken]
 
 

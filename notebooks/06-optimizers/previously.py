@@ -601,25 +601,24 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     filters = w.reshape(groups, C_out // groups, -1).astype(dtype)
     sides = (padding, padding)
     x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
-    # All columns as a view, (N, C_in, kH, kW, H_out, W_out): nothing is copied yet
+    # All columns as a view, (C_in, kH, kW, N, H_out, W_out): nothing is copied yet
     span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
     windows = np.lib.stride_tricks.sliding_window_view(x_p, span, axis=(2, 3))
     windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
-    windows = windows.transpose(0, 1, 4, 5, 2, 3)
-    H_out, W_out = windows.shape[4:]
-    y = np.empty((N, groups, C_out // groups, H_out * W_out), dtype)
+    windows = windows.transpose(1, 4, 5, 0, 2, 3)
+    y = np.empty((N, C_out, *windows.shape[4:]), dtype)
     if kH == kW == stride == 1:  # the picture is its own columns
-        np.matmul(filters, x_p.reshape(N, groups, C_in // groups, -1), out=y)
+        matrix = x_p.reshape(N, groups, C_in // groups, -1)
+        np.matmul(filters, matrix, out=y.reshape(N, groups, C_out // groups, -1))
     else:
-        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
-        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        block = max(
+            1, 2**18 // windows[:, :, :, 0].size
+        )  # pictures whose columns fit into the cache
         for first in range(0, N, block):
             some = slice(first, first + block)
-            cols = cols[: len(y[some])]  # the last block may be shorter
-            cols[...] = windows[some]
-            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
-            np.matmul(filters, matrix, out=y[some])
-    y = y.reshape(N, C_out, H_out, W_out)
+            cols = windows[:, :, :, some].reshape(groups, filters.shape[2], -1)
+            part = filters @ cols  # one product for the whole block
+            y[some] = part.reshape(C_out, -1, *y.shape[2:]).swapaxes(0, 1)
     if b is not None:
         y += np.reshape(b, (-1, 1, 1))
     return y

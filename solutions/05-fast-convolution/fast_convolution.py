@@ -661,7 +661,7 @@ for channels, width in ((128, 7), (64, 14), (32, 28)):
 # </details>
 # <details><summary>Hint 4: fast, the blocks</summary>
 #
-# Make room for the columns of a few pictures once. A loop fills it again and again, and each time the product goes to its place in the result: `np.matmul` has an `out=`. How many pictures? Try. The last block may be shorter.
+# Take a few pictures at a time. Their columns side by side are one matrix, $(D, nL)$, so one product does for all $n$; then put the maps in their places. How many pictures? Try. The last block may be shorter.
 #
 # </details>
 # <details><summary>Hint 5: fast, the copies</summary>
@@ -684,25 +684,24 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     filters = w.reshape(groups, C_out // groups, -1).astype(dtype)
     sides = (padding, padding)
     x_p = np.pad(x, ((0, 0), (0, 0), sides, sides)) if padding else x
-    # All columns as a view, (N, C_in, kH, kW, H_out, W_out): nothing is copied yet
+    # All columns as a view, (C_in, kH, kW, N, H_out, W_out): nothing is copied yet
     span = dilation * (kH - 1) + 1, dilation * (kW - 1) + 1
     windows = np.lib.stride_tricks.sliding_window_view(x_p, span, axis=(2, 3))
     windows = windows[:, :, ::stride, ::stride, ::dilation, ::dilation]
-    windows = windows.transpose(0, 1, 4, 5, 2, 3)
-    H_out, W_out = windows.shape[4:]
-    y = np.empty((N, groups, C_out // groups, H_out * W_out), dtype)
+    windows = windows.transpose(1, 4, 5, 0, 2, 3)
+    y = np.empty((N, C_out, *windows.shape[4:]), dtype)
     if kH == kW == stride == 1:  # the picture is its own columns
-        np.matmul(filters, x_p.reshape(N, groups, C_in // groups, -1), out=y)
+        matrix = x_p.reshape(N, groups, C_in // groups, -1)
+        np.matmul(filters, matrix, out=y.reshape(N, groups, C_out // groups, -1))
     else:
-        block = max(1, 2**18 // windows[0].size)  # pictures whose columns fit into the cache
-        cols = np.empty((min(block, N), *windows.shape[1:]), dtype)
+        block = max(
+            1, 2**18 // windows[:, :, :, 0].size
+        )  # pictures whose columns fit into the cache
         for first in range(0, N, block):
             some = slice(first, first + block)
-            cols = cols[: len(y[some])]  # the last block may be shorter
-            cols[...] = windows[some]
-            matrix = cols.reshape(len(cols), groups, filters.shape[2], -1)
-            np.matmul(filters, matrix, out=y[some])
-    y = y.reshape(N, C_out, H_out, W_out)
+            cols = windows[:, :, :, some].reshape(groups, filters.shape[2], -1)
+            part = filters @ cols  # one product for the whole block
+            y[some] = part.reshape(C_out, -1, *y.shape[2:]).swapaxes(0, 1)
     if b is not None:
         y += np.reshape(b, (-1, 1, 1))
     return y
@@ -1064,7 +1063,7 @@ for size, value in block_times.items():
 #
 # Look for the row where it becomes slower. Columns of one picture (0.9 MiB) fit into the cache of most cores: they are multiplied while they are still warm. Columns of all pictures are written out to memory and read back. So here is a case where you need not choose. **Less memory can be faster**, as long as a block is large enough to be worth a call.
 #
-# The `conv2d` that later units get works so. Its blocks have at most $2^{18}$ numbers in their columns (1 MiB in float32), or one picture where that is more. The number was found by trying, on one machine. The plain way, all columns and one `@`, is just as right and earns the same points. Is yours the plain one? Then compare your row with "im2col + GEMM" above, and put in the loop.
+# The `conv2d` that later units get works by blocks, too. Its blocks have at most $2^{18}$ numbers in their columns (1 MiB in float32), or one picture where that is more. The number was found by trying, on one machine. And it puts the columns of a block side by side: one large product instead of one for each picture, which several cores share better. The plain way, all columns and one `@`, is just as right and earns the same points. Is yours the plain one? Then compare your row with "im2col + GEMM" above, and put in the loop.
 #
 # </details>
 
