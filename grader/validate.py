@@ -219,10 +219,6 @@ def _full(report: Report, seed: int) -> Callable[[Graded], None]:
             report.problems.append(line)
         if seed == SEEDS[0]:
             report.seconds = graded.seconds
-            if report.seconds > QUICK_SECONDS:
-                report.problems.append(
-                    f"the lesson took {report.seconds:.0f} s in its quick profile"
-                )
 
     return judge
 
