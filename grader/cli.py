@@ -365,8 +365,8 @@ def _show_validation(report: Report) -> None:
     both = {name: given for name, given in report.explained.items() if len(given) > 1}
     for name, given in both.items():
         out.print(f"[dim]{_plain(name)} is given the hints of {', '.join(given)}[/]")
-    if report.seconds > QUICK_SECONDS:  # a matter of the machine and its load: no mistake
-        out.print(f"[yellow]the quick profile should take {QUICK_SECONDS:.0f} s at most[/]")
+    for note in report.notes:
+        out.print(f"[yellow]{_plain(note)}[/]", soft_wrap=True)
     for problem in report.problems:
         out.print(f"[red]{_plain(problem)}[/]", soft_wrap=True)
 

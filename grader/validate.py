@@ -70,6 +70,7 @@ class Report:
 
     Attributes:
         problems: what must be mended, one line each; survivors among them.
+        notes: what depends on the machine and its load, and is no mistake.
         explained: {misconception: misconceptions whose hint it is given}.
         seconds: of the whole lesson with its reference solutions, in its quick profile.
         gradings: how many submissions were graded for it.
@@ -78,6 +79,7 @@ class Report:
     unit: str
     exercises: dict[str, ExerciseReport]
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     explained: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
     gradings: int = 0
@@ -219,6 +221,8 @@ def _full(report: Report, seed: int) -> Callable[[Graded], None]:
             report.problems.append(line)
         if seed == SEEDS[0]:
             report.seconds = graded.seconds
+            if report.seconds > QUICK_SECONDS:
+                report.notes.append(f"the quick profile should take {QUICK_SECONDS:.0f} s at most")
 
     return judge
 
