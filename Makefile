@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox demo test check format notebooks figures lab validate bench-judge bench-conv bench-throughput constraints clean
+.PHONY: help sandbox demo test check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-judge: sandbox $(VENV)/.base  ## what it costs that tests run in a process
 
 bench-conv: $(VENV)/.dev  ## the course's NumPy layers beside torch's, on this CPU
 	$(BIN)/python bench/conv.py $(BENCH)
+
+bench-faults: sandbox $(VENV)/.base  ## kill the grader twenty times, and compare
+	$(BIN)/python bench/faults.py $(BENCH)
 
 bench-throughput: sandbox $(VENV)/.base  ## a class graded by nbgrader and by us, side by side
 	$(BIN)/python bench/throughput.py $(BENCH)

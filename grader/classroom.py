@@ -5,6 +5,7 @@ DIR/release/<unit>/             what students were given
 DIR/submitted/<student>/<unit>/ what they handed in
 DIR/autograded/<student>/<unit>/  the executed notebooks and graded.json, verdicts and messages
 DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/
+DIR/.grader/                    the lock of who grades, and outcomes that are not stored yet
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class Classroom:
     def report(self) -> Path:
         """Folder of the class report."""
         return self.root / "report"
+
+    @property
+    def private(self) -> Path:
+        """Folder of what nobody but the grader reads."""
+        return self.root / ".grader"
 
     def source(self, unit: str) -> Path:
         """Folder that the assignment is made from."""

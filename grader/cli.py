@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,9 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from grader.errors import GraderError, SandboxError, UsageError
-from grader.model import CellResult, Graded, Limits, Verdict
+from grader.model import Assignment, CellResult, Graded, Limits, Verdict
 
 if TYPE_CHECKING:
+    from grader.classroom import Classroom
     from grader.validate import Report
 
 app = typer.Typer(
@@ -49,6 +51,17 @@ COLOURS = {
 Solutions = Annotated[Path, typer.Option(help="Folder of the lessons' sources.")]
 NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Let submissions do all that you may do.")
+]
+Class = Annotated[Path, typer.Option("--class", help="Class folder.")]
+Source = Annotated[
+    Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
+]
+Workers = Annotated[int | None, typer.Option(help="Submissions at a time.")]
+Repeat = Annotated[
+    int, typer.Option(min=1, help="Grade so often, with other seeds; name what disagrees.")
+]
+AllCells = Annotated[
+    bool, typer.Option("--all-cells", help="Run also cells on which no mark can depend.")
 ]
 Notebooks = Annotated[Path, typer.Option(help="Folder of the built releases.")]
 
@@ -130,50 +143,26 @@ def try_(
 @app.command()
 def grade(
     units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
-    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
-    source: Annotated[
-        Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
-    ] = None,
+    class_: Class = Path("classroom"),
+    source: Source = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    workers: Workers = None,
     no_sandbox: NoSandbox = False,
-    repeat: Annotated[
-        int, typer.Option(min=1, help="Grade so often, with other seeds; name what disagrees.")
-    ] = 1,
-    all_cells: Annotated[
-        bool, typer.Option("--all-cells", help="Run also cells on which no mark can depend.")
-    ] = False,
+    repeat: Repeat = 1,
+    all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
-    """Grade what a class handed in: DIR/submitted/<student>/<unit>/*.ipynb."""
-    from grader import ahead
+    """Grade what a class handed in and nobody has graded yet.
 
-    if (class_ / "submitted").is_dir():
-        ahead.begin(sandbox=not no_sandbox)  # while this process imports
-    from grader import course as courses
+    DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
+    """
+    classroom = _classroom(class_, starts=not no_sandbox)
     from grader.batch import grade_class
-    from grader.classroom import Classroom
 
-    if not (class_ / "submitted").is_dir():
-        raise UsageError(f"{class_} is not a class folder: it has no submitted/<student>/<unit>/")
-    if source is not None and not source.is_dir():
-        raise UsageError(f"no folder {source}")
-    classroom = Classroom(class_)
-    course = courses.load_course(solutions) if solutions.is_dir() and source is None else None
     results = []
-    for unit in units or classroom.units():
-        try:
-            assignment = classroom.assignment(unit, course, source)
-        except UsageError as error:
-            if units:
-                raise
-            # Anybody may hand in a folder of any name; it stops nobody else.
-            err.print(f"[yellow]Left out:[/] {_plain(str(error))}", soft_wrap=True)
-            continue
-        if all_cells:
-            assignment = replace(assignment, lean=False)
-        students = classroom.students(unit)
-        with _progress(unit, len(students)) as advance:
+    for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
+        students = classroom.students(assignment.unit)
+        with _progress(assignment.unit, len(students)) as advance:
             results += grade_class(
                 classroom,
                 assignment,
@@ -182,12 +171,94 @@ def grade(
                 advance,
                 sandbox=not no_sandbox,
                 seeds=range(repeat),
+                again=False,
             )
     if as_json:
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
         out.print(_class_table(results))
         out.print(f"feedback: {classroom.root / 'feedback'}   gradebook: {classroom.database}")
+
+
+@app.command()
+def regrade(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    class_: Class = Path("classroom"),
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; may be given again.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Store the new marks without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Store nothing.")] = False,
+    source: Source = None,
+    workers: Workers = None,
+    no_sandbox: NoSandbox = False,
+    repeat: Repeat = 1,
+    all_cells: AllCells = False,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Grade again what was graded: who changes, on which cell, why; and only then store it."""
+    classroom = _classroom(class_, starts=not no_sandbox)
+    from grader.batch import Change
+    from grader.batch import regrade as grade_again
+
+    def agrees(changes: list[Change]) -> bool:
+        table = Table()
+        for column in ("student", "cell", "before", "now", "what it says now", "why"):
+            table.add_column(column, justify="right" if column in ("before", "now") else "left")
+        for one in changes:
+            points = [("" if p is None else f"{p:g}") for p in (one.before, one.after)]
+            said = one.says_now.splitlines()[0] if one.says_now else ""
+            table.add_row(
+                _plain(one.student), _plain(one.cell), *points, _plain(said), _plain(one.why)
+            )
+        out.print(table)
+        return not dry_run and (yes or typer.confirm("Store these marks?", err=True))
+
+    for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
+        students = [
+            one for one in classroom.students(assignment.unit) if not student or one in student
+        ]
+        with _progress(assignment.unit, len(students)) as advance:
+            changes = grade_again(
+                classroom,
+                assignment,
+                students,
+                workers,
+                advance,
+                agrees=agrees,
+                sandbox=not no_sandbox,
+                seeds=range(repeat),
+            )
+        if not changes:
+            out.print(f"{assignment.unit}: every mark is what it was.")
+
+
+@app.command()
+def status(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    class_: Class = Path("classroom"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Say what is graded, running, waiting and set aside, and how long the rest will take."""
+    from grader.classroom import Classroom
+    from grader.progress import progress
+
+    _must_be_a_class(class_)
+    found = progress(Classroom(class_), units)
+    if as_json:
+        sys.stdout.write(json.dumps([one.to_dict() for one in found], indent=1) + "\n")
+        return
+    table = Table()
+    for column in ("unit", "handed in", "graded", "running", "waiting", "look at", "time left"):
+        table.add_column(column, justify="left" if column in ("unit", "look at") else "right")
+    for one in found:
+        table.add_row(
+            _plain(one.unit),
+            *(f"{number}" for number in (one.handed_in, one.graded, one.running, one.waiting)),
+            _plain(", ".join(one.broken)),
+            "" if one.seconds_left is None else f"{timedelta(seconds=round(one.seconds_left))}",
+        )
+    out.print(table)
 
 
 @app.command()
@@ -304,6 +375,51 @@ def doctor_() -> None:
         out.print("Submissions cannot be isolated here: grading needs --no-sandbox.")
         raise typer.Exit(1)
     out.print("Submissions are isolated here.")
+
+
+# ---- what commands share ---------------------------------------------------------------------
+
+
+def _must_be_a_class(folder: Path) -> None:
+    if not (folder / "submitted").is_dir():
+        raise UsageError(f"{folder} is not a class folder: it has no submitted/<student>/<unit>/")
+
+
+def _classroom(folder: Path, *, starts: bool) -> Classroom:
+    """Return the class; `starts` what its kernels need while this process imports."""
+    from grader import ahead
+
+    _must_be_a_class(folder)
+    ahead.begin(sandbox=starts)
+    from grader.classroom import Classroom
+
+    return Classroom(folder)
+
+
+def _assignments(
+    classroom: Classroom,
+    units: list[str] | None,
+    source: Path | None,
+    solutions: Path,
+    *,
+    all_cells: bool,
+) -> Iterator[Assignment]:
+    """Make each of `units` an assignment of the class, one after the other."""
+    from grader import course as courses
+
+    if source is not None and not source.is_dir():
+        raise UsageError(f"no folder {source}")
+    course = courses.load_course(solutions) if solutions.is_dir() and source is None else None
+    for unit in units or classroom.units():
+        try:
+            assignment = classroom.assignment(unit, course, source)
+        except UsageError as error:
+            if units:
+                raise
+            # Anybody may hand in a folder of any name; it stops nobody else.
+            err.print(f"[yellow]Left out:[/] {_plain(str(error))}", soft_wrap=True)
+            continue
+        yield replace(assignment, lean=False) if all_cells else assignment
 
 
 # ---- what is printed ------------------------------------------------------------------------

@@ -7,12 +7,15 @@ found goes out as values, so that it runs the same here, in a test and on anothe
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
+import socket
 import subprocess
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -90,14 +93,38 @@ def grade(
         files=written,
         seed=seed,
         seconds=time.monotonic() - began,
+        machine=machine(),
     )
+
+
+def grade_with(
+    assignment: Assignment, submission: Submission, *, sandbox: bool = True, seeds: Sequence[int]
+) -> Graded:
+    """Grade with each of `seeds`; return the first, and in its notes the tests that differ."""
+    first, *others = (grade(assignment, submission, sandbox=sandbox, seed=one) for one in seeds)
+    points = {cell.grade_id: cell.points for cell in first.cells}
+    notes = [
+        f"flaky: {cell.grade_id} earned {points[cell.grade_id]} points with seed {first.seed}, "
+        f"{cell.points} with seed {other.seed}"
+        for other in others
+        for cell in other.cells
+        if cell.points != points.get(cell.grade_id)
+    ]
+    return replace(first, notes=(*first.notes, *notes))
+
+
+def machine() -> str:
+    """Return what is worth knowing of this machine."""
+    return f"{socket.gethostname()}, {platform.machine()}, {os.cpu_count()} cores"
 
 
 def set_aside(assignment: Assignment, submission: Submission, reason: str) -> Graded:
     """Return the outcome of a submission that cannot be graded here at all: a person must look."""
     notebooks = tuple(_blank(source, Verdict.BROKEN, reason) for source in assignment.notebooks)
     notes = (*submission.notes, reason)
-    return Graded(submission.student, submission.unit, Status.BROKEN, notebooks, notes)
+    return Graded(
+        submission.student, submission.unit, Status.BROKEN, notebooks, notes, machine=machine()
+    )
 
 
 def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:

@@ -6,16 +6,17 @@ import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 from nbgrader.api import Gradebook as Database
 from nbgrader.preprocessors import AssignLatePenalties
 from nbgrader.utils import is_solution, is_task, parse_utc
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SAWarning
 
-from grader import feedback
+from grader import feedback, interop
 from grader.classroom import Classroom
 from grader.clean import grade_id
 from grader.model import RECORD, Assignment, Graded, GradedNotebook
@@ -32,7 +33,7 @@ class Gradebook:
     def __init__(self, classroom: Classroom) -> None:
         self.classroom = classroom
         self.config = classroom.config
-        self.url = classroom.database
+        self.url = interop.patient(classroom.database)
         self._open: Database | None = None
 
     def __enter__(self) -> Gradebook:
@@ -55,27 +56,45 @@ class Gradebook:
         finally:
             self._open.db.remove()  # ends the session; what was not committed is rolled back
 
-    def store(self, assignment: Assignment, graded: Graded) -> None:
-        """Write every mark of `graded`, so that none of an older attempt survives."""
-        folder = self.classroom.submitted(graded.student, graded.unit)
-        timestamp = _timestamp(folder)
+    def store(
+        self,
+        assignment: Assignment,
+        *results: Graded,
+        also: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        """Write every mark of `results`, so that none of an older attempt survives.
+
+        Args:
+            also: writes something else in the transaction of the marks.
+        """
+        late = []
         with warnings.catch_warnings(), self._database() as database:
             # nbgrader links its rows before it adds them; SQLAlchemy mentions each one.
             warnings.simplefilter("ignore", SAWarning)
+            for graded in results:
+                if self._mark(database, graded):
+                    late.append(graded)
+            also(database.db.connection())
+            database.db.commit()
+        for graded in late:
+            self._penalties(graded)
+        for graded in results:
+            with self._database() as database:
+                marks = _marks(database, graded)
+            self._write(assignment, graded, marks)
+
+    def _mark(self, database: Database, graded: Graded) -> bool:
+        """Write the marks, and return whether it came late."""
+        timestamp = _timestamp(self.classroom.submitted(graded.student, graded.unit))
+        with _one_commit(database):
             database.update_or_create_student(graded.student)
             database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
-            for notebook in graded.notebooks:
-                _store_notebook(database, graded, notebook)
-            submission = database.find_submission(graded.unit, graded.student)
-            is_late = submission.total_seconds_late > 0
-            for stored in submission.notebooks:
-                stored.late_submission_penalty = None
-            database.db.commit()
-        if is_late:
-            self._penalties(graded)
-        with self._database() as database:
-            marks = _marks(database, graded)
-        self._write(assignment, graded, marks)
+        for notebook in graded.notebooks:
+            _store_notebook(database, graded, notebook)
+        submission = database.find_submission(graded.unit, graded.student)
+        for stored in submission.notebooks:
+            stored.late_submission_penalty = None
+        return bool(submission.total_seconds_late > 0)
 
     def _penalties(self, graded: Graded) -> None:
         """Let nbgrader's late-submission plugin, as the class configured it, set its penalty."""
@@ -119,6 +138,18 @@ class Gradebook:
         pages.mkdir(parents=True)
         for name, html in feedback.pages(assignment, graded, marks).items():
             (pages / f"{name}.html").write_text(html, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _one_commit(database: Database) -> Iterator[None]:
+    """Leave it to us when what nbgrader writes is committed."""
+    session = database.db()
+    commit = session.commit
+    session.commit = session.flush
+    try:
+        yield
+    finally:
+        session.commit = commit
 
 
 def _store_notebook(database: Database, graded: Graded, notebook: GradedNotebook) -> None:

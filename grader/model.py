@@ -6,8 +6,10 @@ and nobody can change a notebook that somebody else holds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 RECORD = "graded.json"  # the file that keeps `Graded.to_dict`, beside the executed notebooks
 
@@ -192,6 +194,7 @@ class Graded:
     Attributes:
         files: small files that the notebooks wrote beside themselves, (relative path, content).
         seed: of the random numbers that it was graded with.
+        machine: where it ran.
     """
 
     student: str
@@ -202,6 +205,7 @@ class Graded:
     files: tuple[tuple[str, bytes], ...] = ()
     seconds: float = 0.0
     seed: int = 0
+    machine: str = ""
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
@@ -229,6 +233,7 @@ class Graded:
             "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "seed": self.seed,
+            "machine": self.machine,
             "evidence": [line for notebook in self.notebooks for line in notebook.evidence],
             "cells": [
                 {
@@ -246,3 +251,27 @@ class Graded:
                 for cell in self.cells
             ],
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Graded:
+        """Return what `to_dict` was given, but for executed notebooks and files."""
+        cells: dict[str, list[CellResult]] = {}
+        for one in plain["cells"]:
+            known = {**one, "verdict": Verdict(one["verdict"])}
+            known |= {name: tuple(one[name]) for name in ("misconceptions", "hints")}
+            cells.setdefault(one["notebook"], []).append(CellResult(**known))
+        evidence = tuple(plain["evidence"])
+        notebooks = [
+            GradedNotebook(name, "", tuple(some), evidence=evidence if n == 0 else ())
+            for n, (name, some) in enumerate(cells.items())
+        ]
+        return cls(
+            plain["student"],
+            plain["unit"],
+            Status(plain["status"]),
+            tuple(notebooks),
+            tuple(plain["notes"]),
+            seconds=plain["seconds"],
+            seed=plain["seed"],
+            machine=plain["machine"],
+        )

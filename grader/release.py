@@ -146,8 +146,9 @@ def check_leaks(course: Course, lesson: Lesson, release: Path) -> None:
 def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
     """Save the pictures of cells marked ``figure="name"`` as light PNG files in figures/.
 
-    A picture is reduced to a palette, as large as fits. The palette is chosen for coverage: the
-    usual median cut turns a colour bar, few pixels of many colours, grey.
+    A picture is reduced to a palette, as large as fits. The palette is chosen for coverage (the
+    usual median cut turns a colour bar, few pixels of many colours, grey), and then moved to the
+    means of what it stands for, or the greys of a photograph would be tinted.
 
     Raises:
         GraderError: a marked cell drew nothing, or a picture is 60 kB or more.
@@ -170,7 +171,8 @@ def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
         picture = Image.open(io.BytesIO(base64.b64decode(images[-1]))).convert("RGB")
         path = folder / f"{name}.png"
         for colours in (256, 128, 64, 32):
-            picture.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
+            reduced = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, kmeans=1)
+            reduced.save(path, optimize=True)
             if path.stat().st_size < 60_000:
                 break
         else:

@@ -137,7 +137,7 @@ def validate(
     cases += _spoiling_cases(lesson, assignment, report, spoilers)
     if with_mutants:
         cases += _mutant_cases(lesson, assignment, report, equivalents, sample)
-    tasks = [(case.assignment, case.submission, case.seed) for case in cases]
+    tasks = [(case.assignment, case.submission, (case.seed,)) for case in cases]
     for place, graded in run(tasks, workers, sandbox=sandbox):
         cases[place].judge(graded)
         on_graded(graded)
