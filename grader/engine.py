@@ -185,7 +185,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             proof, error = self._read(reply.result(), limit)
             if proof is Proof.SILENT and served.done():
                 why = served.result()
-                error = f"your kernel would not answer: {why.get('ename')}: {why.get('evalue')}"
+                told = f": {why['ename']}: {why.get('evalue')}" if why.get("ename") else ""
+                error = f"your kernel would not answer{told}"
             if proof is Proof.ERROR and not self._dead:
                 cell.metadata["explained"] = await self._explain(judge, cell)
             if proof is Proof.ERROR and self._dead and limit is None:
@@ -204,16 +205,20 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         """Wait for the judge's reply; return the limit that was met, or None."""
         end = time.monotonic() + seconds
         limit: Proof | None = None
+        served_at: float | None = None
         steps = iter((self._interrupt, self._end_kernel, judge.manager.interrupt_kernel))
         while not reply.done():
             await asyncio.wait({reply}, timeout=WATCH)
             now = time.monotonic()
+            if served.done():
+                served_at = served_at or now
             if reply.done() or not await judge.manager.is_alive():
                 break
             # The judge notices by itself when the student's kernel has died.
             self._dead = self._dead or not await self.km.is_alive()
+            # It serves until the judge says that the test has ended, and that is soon over.
             refuses = served.done() and served.result().get("status") != "ok"
-            if limit is None and refuses:
+            if limit is None and (refuses or (served_at and now - served_at > GRACE)):
                 limit, end = Proof.SILENT, now  # the judge would wait for nobody
             if limit is None:
                 limit = self._limit(now > end)

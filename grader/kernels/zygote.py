@@ -330,11 +330,12 @@ class Zygote:
             try:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _disown_all_but({0, 1, 2, far.fileno(), *descriptors})
+                foreign = _foreign({0, 1, 2, far.fileno(), *descriptors})
                 os.setsid()
                 if group is not None:
                     group.add(os.getpid())
                 walls.enter(int(request["limits"]["disk_bytes"]), int(request["limits"]["inodes"]))
+                _disown(foreign)
                 os.chdir(room.HOME)
                 room.copy_in(folder)
                 os.close(folder)
@@ -396,31 +397,41 @@ def _close_all_but(keep: set[int]) -> None:
                 os.close(int(name))
 
 
-def _disown_all_but(keep: set[int]) -> None:
-    """Share no open file with the process that forked this one.
+def _foreign(own: set[int]) -> dict[int, tuple[str, int]]:
+    """Return {descriptor: (path, place in it)} of all that this process shares; but for `own`.
+
+    The path of a file to read; of all else that of nothing.
+    """
+    found = {}
+    for fd in {int(name) for name in os.listdir("/proc/self/fd")} - own:
+        with contextlib.suppress(OSError):  # the listing's own
+            is_read_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+            if is_read_only and stat.S_ISREG(os.fstat(fd).st_mode):
+                found[fd] = (os.readlink(f"/proc/self/fd/{fd}"), os.lseek(fd, 0, os.SEEK_CUR))
+            else:
+                found[fd] = (os.devnull, 0)
+    return found
+
+
+def _disown(foreign: dict[int, tuple[str, int]]) -> None:
+    """Share no open file with the process that forked this one, now that it is in its room.
 
     Objects from before the fork still believe in their numbers, and close them when they are
     collected: a font of matplotlib's, in the middle of a lesson. A number that was free by then
-    would be somebody else's. So they stay taken: files to read are opened once more, where they
-    were, and all else is nothing.
+    would be somebody else's. So they stay taken: files to read are opened once more, as they are
+    seen in the room (from outside they could be written), and all else is nothing.
     """
-    for fd in {int(name) for name in os.listdir("/proc/self/fd")} - keep:
+    for fd, (path, place) in foreign.items():
         try:
-            _disown(fd)
+            try:
+                own = os.open(path, os.O_RDONLY)
+            except OSError:
+                own = os.open(os.devnull, os.O_RDONLY)
+            os.lseek(own, place, os.SEEK_SET)
+            os.dup2(own, fd, inheritable=False)
+            os.close(own)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-
-
-def _disown(fd: int) -> None:
-    path, place = os.devnull, 0
-    is_read_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    if is_read_only and stat.S_ISREG(os.fstat(fd).st_mode):
-        path, place = f"/proc/self/fd/{fd}", os.lseek(fd, 0, os.SEEK_CUR)
-    own = os.open(path, os.O_RDONLY)
-    os.lseek(own, place, os.SEEK_SET)
-    os.dup2(own, fd, inheritable=False)
-    os.close(own)
+            os.close(fd)
 
 
 def _warm_up() -> None:
