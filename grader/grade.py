@@ -175,6 +175,9 @@ def _run(
         for cell in notebook.cells:
             cell.metadata.setdefault("tags", [])
         notebook = parameterize_notebook(notebook, dict(assignment.parameters))
+        for cell in notebook.cells:
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                cell.id = "injected-parameters"  # a new one each time, or what is stored differs
     own = _own(source, notebook)
     skip = own - _needed(notebook, own) if assignment.lean else set()
     with contextlib.ExitStack() as stack:
