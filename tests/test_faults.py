@@ -1,4 +1,4 @@
-"""Killed at random moments, a class is graded in the end as if nothing had been: bench/faults.py, small."""
+"""Killed at random moments, a class is graded in the end as if nothing had been."""
 
 from __future__ import annotations
 
