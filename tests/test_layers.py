@@ -29,7 +29,7 @@ FLOORS = {
         "proof",
         "kernels",
     },
-    1: {"lesson", "course"},
+    1: {"lesson", "course", "roster"},
     0: {"model", "errors", "names", "misconceptions", "mutants", "evidence", "answer"},
 }
 PACKAGES = {"kernels", "judge", "answer"}
