@@ -21,6 +21,7 @@ FLOORS = {
         "release",
         "interop",
         "clean",
+        "intake",
         "needed",
         "formulas",
         "markup",
