@@ -16,7 +16,7 @@ FLOORS = {
     6: {"batch", "demo", "validate"},
     5: {"classroom", "entries", "export", "gradebook", "report"},
     4: {"grade", "feedback", "execute", "page"},
-    3: {"ahead", "engine", "judge", "judged", "score", "wording"},
+    3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},
     2: {
         "release",
         "interop",
