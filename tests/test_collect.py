@@ -1035,7 +1035,7 @@ def test_a_file_and_a_source_have_a_largest_size(
     assert has_note(rows["eve"], "the source unpacks to more than 150,000 bytes")
 
 
-@pytest.mark.parametrize("zeros", [3_000_000, 300_000_000])
+@pytest.mark.parametrize("zeros", [3_000_000, 30_000_000])
 def test_a_tar_that_is_a_bomb_is_refused_whole(
     classroom: Classroom, known: Known, tmp_path: Path, book: bytes, zeros: int
 ) -> None:
