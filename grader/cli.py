@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -25,6 +27,8 @@ from grader.model import Assignment, CellResult, Graded, Limits, Verdict
 
 if TYPE_CHECKING:
     from grader.classroom import Classroom
+    from grader.place import Collected
+    from grader.sources import Left
     from grader.validate import Report
 
 app = typer.Typer(
@@ -46,6 +50,10 @@ COLOURS = {
     "graded": "green",
     "needs_manual": "cyan",
     "unreadable": "yellow",
+    "collected": "green",
+    "unchanged": "dim",
+    "needs a look": "yellow",
+    "refused": "red",
 }
 
 Solutions = Annotated[Path, typer.Option(help="Folder of the lessons' sources.")]
@@ -138,6 +146,71 @@ def try_(
         table.add_row(exercise, f"{points:g}", _checks(tests), _plain(_first_message(tests)))
     out.print(table)
     out.print("Visible checks only: the grader runs more of them, on other shapes and values.")
+
+
+@app.command()
+def collect(
+    unit: Annotated[str, typer.Argument(help="The unit that was handed in.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="Folders, archives, notebooks.")
+    ],
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+    layout: Annotated[
+        str, typer.Option("--from", help="auto, exchange, folder, canvas or moodle.")
+    ] = "auto",
+    roster: Annotated[
+        Path | None, typer.Option(help="CSV: id, name, email, canvas id, moodle id, or some.")
+    ] = None,
+    times: Annotated[
+        Path | None, typer.Option(help="CSV: when each was handed in; Moodle's worksheet will do.")
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="In which times are read that do not name theirs.")
+    ] = "UTC",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Bring what students handed in to DIR/submitted/<student>/<unit>/."""
+    from grader import collect as collecting
+    from grader import course as courses
+    from grader.classroom import Classroom
+    from grader.roster import read_people
+    from grader.sources import named
+
+    kind, zone = named(layout), _zone(timezone)
+    people = read_people(roster) if roster else ()
+    moments = read_people(times, zone, timed=True) if times else ()
+    if dry_run and not (class_ / "submitted").is_dir():
+        raise UsageError(f"{class_} is not a class folder, and a dry run makes none")
+    course = courses.load_course(solutions) if solutions.is_dir() else None
+    classroom = Classroom(class_)
+    rows, left = collecting.collect(
+        classroom,
+        collecting.known_unit(classroom, unit, course),
+        sources,
+        layout=kind,
+        roster=people,
+        times=moments,
+        zone=zone,
+        dry_run=dry_run,
+    )
+    if as_json:
+        document = {
+            "unit": unit,
+            "submissions": [row.to_dict() for row in rows],
+            "left": [vars(one) for one in left],
+        }
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    else:
+        out.print(_collected_table(rows))
+        _show_left(left)
+        if any(row.time_source == "hint" for row in rows):
+            out.print("A hint of the time is no ground for a penalty: --times names better ones.")
+        counts = Counter(str(row.outcome) for row in rows)
+        out.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "nothing")
+        if dry_run:
+            out.print("A dry run: nothing was changed.")
 
 
 @app.command()
@@ -457,6 +530,42 @@ def _class_table(results: list[Graded]) -> Table:
             _plain("; ".join(note.splitlines()[0] for note in graded.notes)),
         )
     return table
+
+
+def _collected_table(rows: Sequence[Collected]) -> Table:
+    from grader.place import HINT_NOTE  # said once, below the table
+
+    table = Table()
+    for column in ("student", "outcome", "handed in (UTC)", "notes"):
+        table.add_column(column, no_wrap=column != "notes")
+    for row in rows:
+        when = f"{row.time:%Y-%m-%d %H:%M}" if row.time else ""
+        colour = COLOURS[str(row.outcome)]
+        table.add_row(
+            _plain(row.student),
+            f"[{colour}]{row.outcome}[/]",
+            f"{when} ({row.time_source})" if when else "",
+            _plain("; ".join(note for note in row.notes if note != HINT_NOTE)),
+        )
+    return table
+
+
+def _show_left(left: Sequence[Left]) -> None:
+    """Files not taken, by reason; `--json` lists every one."""
+    reasons: dict[str, list[str]] = {}
+    for one in left:
+        reasons.setdefault(one.reason, []).append(one.path)
+    for reason, paths in reasons.items():
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        line = f"not taken: {', '.join(paths[:3])}{more}: {reason}"
+        out.print(_plain(line), soft_wrap=True)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise UsageError(f'no time zone "{name}"; one is Europe/Berlin') from None
 
 
 def _show_validation(report: Report) -> None:

@@ -14,13 +14,24 @@ from builders import REPOSITORY
 FLOORS = {
     7: {"cli"},
     6: {"batch", "demo", "validate"},
-    5: {"classroom", "entries", "export", "gradebook", "journal", "progress", "report"},
+    5: {
+        "classroom",
+        "collect",
+        "entries",
+        "export",
+        "gradebook",
+        "journal",
+        "place",
+        "progress",
+        "report",
+    },
     4: {"grade", "feedback", "execute", "page"},
-    3: {"ahead", "engine", "judge", "judged", "score", "wording"},
+    3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},
     2: {
         "release",
         "interop",
         "clean",
+        "intake",
         "needed",
         "formulas",
         "markup",
@@ -29,7 +40,7 @@ FLOORS = {
         "proof",
         "kernels",
     },
-    1: {"lesson", "course"},
+    1: {"lesson", "course", "roster"},
     0: {"model", "errors", "names", "misconceptions", "mutants", "evidence", "answer"},
 }
 PACKAGES = {"kernels", "judge", "answer"}
