@@ -4,7 +4,7 @@ DIR/source/<unit>/              what nbgrader makes the assignment from
 DIR/release/<unit>/             what students were given
 DIR/submitted/<student>/<unit>/ what they handed in
 DIR/autograded/<student>/<unit>/  the executed notebooks and graded.json, verdicts and messages
-DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/
+DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/, DIR/grades-<system>.csv
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Classroom:
     def report(self) -> Path:
         """Folder of the class report."""
         return self.root / "report"
+
+    def grades(self, system: str) -> Path:
+        """File of the grades as they are exported for a system."""
+        return self.root / f"grades-{system}.{'json' if system == 'json' else 'csv'}"
 
     def source(self, unit: str) -> Path:
         """Folder that the assignment is made from."""
