@@ -14,7 +14,7 @@ from builders import REPOSITORY
 FLOORS = {
     7: {"cli"},
     6: {"batch", "demo", "validate"},
-    5: {"classroom", "entries", "export", "gradebook", "report"},
+    5: {"classroom", "entries", "export", "gradebook", "gradesheets", "report"},
     4: {"grade", "feedback", "execute", "page"},
     3: {"ahead", "engine", "judge", "judged", "score", "wording"},
     2: {
@@ -24,6 +24,7 @@ FLOORS = {
         "needed",
         "formulas",
         "markup",
+        "sheets",
         "plots",
         "launch",
         "proof",
