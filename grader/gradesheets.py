@@ -323,7 +323,7 @@ def new_moodle(
     def known(name: str) -> Callable[[Person], tuple[str, ...]]:
         def values(person: Person) -> tuple[str, ...]:
             own = "" if listed or name == "email" else person.student
-            value = "" if listed and not person.roster else person.get(name) or own
+            value = person.get(name) or own
             return (value,) if value else ()
 
         return values

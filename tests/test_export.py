@@ -246,6 +246,20 @@ def test_the_decimal_sign_is_that_of_the_file(export: Export, file: File, sign: 
     assert changed(text, done, ";")["Braun; Bea", COLUMN] == f"0{sign}66667"
 
 
+def test_without_numbers_a_semicolon_tells_of_a_decimal_comma(export: Export, file: File) -> None:
+    text = re.sub(r"(\d)\.\d+", r"\1", CANVAS).replace("BEA@uni.example", "bea")
+    text = text.replace(",", ";")
+    done = export("canvas", ADDING, "--template", file(text))
+    assert changed(text, done, ";")["Braun; Bea", COLUMN] == "0,66667"
+
+
+def test_no_sum_of_canvas_s_is_an_assignment(export: Export, file: File) -> None:
+    arguments = ["--template", file(CANVAS), "--column", "01-adding=Current Score"]
+    refused = export("canvas", ADDING, *arguments)
+    assert refused.code == 2
+    assert "no assignment Current Score there" in refused.err
+
+
 @pytest.mark.parametrize("title", ["01-ADDING (12345)", "01-adding", "Homework 1 (12345)"])
 def test_an_assignment_is_found_by_its_name(export: Export, file: File, title: str) -> None:
     text = CANVAS.replace(COLUMN, title)
@@ -368,6 +382,13 @@ def test_zeros_are_written_where_nothing_was_handed_in_and_nothing_else_stands(
     zeros = {("Never, N", COLUMN): "0", ("Student, Test", COLUMN): "0"}
     assert changed(CANVAS, done) == FILLED | zeros
 
+    # An assignment without points: the rows above the students' are no students.
+    text = CANVAS.replace("10.00,5.00", "10.00,").replace(",,Manual Posting", ",Manual Posting,")
+    arguments[2] = file(text)
+    done = export("canvas", *arguments, "--roster", file(BEA, "roster.csv"))
+    assert changed(text, done) == FILLED | zeros
+
+    arguments[2] = file(CANVAS)
     done = export("canvas", *arguments)  # bea is not found, so an empty row may be hers
     assert done.code == 1
     assert "01-adding: no zeros were written" in done.err
@@ -567,6 +588,12 @@ def test_a_file_that_cannot_be_worked_with_is_refused_with_the_reason(
     assert not refused.path.exists()
 
 
+def test_a_login_may_be_an_address(export: Export, file: File) -> None:
+    roster = file("student,email\nbea,bea@uni.example\n", "roster.csv")
+    done = export("canvas", ADDING, "--template", file(CANVAS), "--roster", roster)
+    assert changed(CANVAS, done) == FILLED
+
+
 def test_one_roster_serves_both_systems(export: Export, file: File) -> None:
     """Each system has a number of its own; nbgrader's list of students has one for both."""
     text = "id,Canvas ID,Moodle ID,lms_user_id\nbea,1002,Participant 102,\n李小龙,,,1007\n"
@@ -703,6 +730,7 @@ def test_json_holds_all_that_is_known(export: Export) -> None:
     for name, unit in units.items():
         score = unit[ADDING]["score"]
         assert score == (pytest.approx(SCORES[name], abs=1e-5) if name in SCORES else None)
+        assert (unit[ADDING]["raw"] is None) == (score is None)
     ada, late, dan = (units[name][ADDING] for name in ("ada", "late", "dan"))
     assert (ada["handed_in"], ada["due"]) == ("2025-01-09T10:00:00Z", "2025-01-10T13:00:00Z")
     assert (late["raw"], late["penalty"], late["score"], late["max"]) == (3, 4, 0, 5)
@@ -762,6 +790,7 @@ def pages(done: Result) -> dict[str, bytes]:
     """Return what is in the zip beside the grades."""
     with zipfile.ZipFile(done.path.with_name("out-feedback.zip")) as archive:
         assert archive.testzip() is None
+        assert {one.date_time[0] for one in archive.infolist()} == {1980}  # as if without a time
         return {name: archive.read(name) for name in archive.namelist()}
 
 
