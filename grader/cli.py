@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from grader.errors import GraderError, SandboxError, UsageError
-from grader.model import Assignment, CellResult, Graded, Limits, Verdict
+from grader.model import Assignment, CellResult, Graded, Limits, System, Verdict
 
 if TYPE_CHECKING:
     from grader.classroom import Classroom
@@ -346,6 +346,77 @@ def report(
 
 
 @app.command()
+def export(
+    to: Annotated[System, typer.Option(help="For whom.")],
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all graded.")] = None,
+    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+    template: Annotated[
+        Path | None, typer.Option(help="What Canvas or Moodle exported: filled in, else unchanged.")
+    ] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="CSV: student, and how the system knows them.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", help="Where to; DIR/grades-<system>.csv.")
+    ] = None,
+    with_feedback: Annotated[
+        bool, typer.Option("--feedback", help="Also a zip of the feedback pages, beside it.")
+    ] = False,
+    column: Annotated[
+        list[str] | None, typer.Option(help="UNIT=NAME, where the system calls it otherwise.")
+    ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Convert to what the template says a unit is worth.")
+    ] = False,
+    include_waiting: Annotated[
+        bool, typer.Option("--include-waiting", help="Also scores that wait for a person.")
+    ] = False,
+    missing_as_zero: Annotated[
+        bool, typer.Option("--missing-as-zero", help="A zero for what was not handed in.")
+    ] = False,
+) -> None:
+    """Write grades for nbgrader, Canvas, Moodle, or as JSON."""
+    from grader import export as exports
+    from grader import sheets
+    from grader.classroom import Classroom
+
+    if not (class_ / "submitted").is_dir():
+        raise UsageError(f"{class_} is not a class folder: it has no submitted/<student>/<unit>/")
+    titles = dict(_column(text) for text in column or ())
+    classroom = Classroom(class_)
+    wish = exports.Wish(
+        to=to,
+        units=tuple(units or ()),
+        template=template,
+        roster=roster,
+        titles=titles,
+        waiting=include_waiting,
+        zeros=missing_as_zero,
+        scale=scale,
+    )
+    exported = exports.export(classroom, wish)
+    problems = list(exported.problems)
+    target = file or classroom.grades(to)
+    pages, count = b"", 0
+    if with_feedback:
+        pages, count, lost = exports.feedback(exported, wish)
+        problems += lost
+    sheets.save(target, exported.content)
+    out.print(_plain(f"grades:   {target} ({exported.count} scores)"), soft_wrap=True)
+    if with_feedback:
+        archive = target.with_name(f"{target.stem}-feedback.zip")
+        sheets.save(archive, pages)
+        out.print(_plain(f"feedback: {archive} ({count} pages)"), soft_wrap=True)
+    for title, lines in (("No score was written for:", exported.held), ("Not placed:", problems)):
+        if lines:
+            err.print(f"[yellow]{title}[/]")
+        for line in lines:
+            err.print(_plain(f"  {line}"), soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
     mutants: Annotated[
@@ -496,6 +567,13 @@ def _assignments(
 
 
 # ---- what is printed ------------------------------------------------------------------------
+
+
+def _column(text: str) -> tuple[str, str]:
+    unit, equals, name = text.partition("=")
+    if not (unit and equals and name.strip()):
+        raise UsageError(f"--column {text}: write UNIT=NAME")
+    return unit, name
 
 
 def _can_isolate() -> bool:

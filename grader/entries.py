@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,18 +23,26 @@ from sqlalchemy import select
 
 from grader import markup
 from grader.classroom import Classroom
-from grader.model import Status
+from grader.model import Status, Verdict
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One grade of the gradebook."""
+    """One grade of the gradebook.
+
+    Attributes:
+        auto, manual: what tests and a person gave; None where they gave nothing.
+        extra: what a person gave on top.
+    """
 
     notebook: str
     cell: str
     score: float
     max_score: float
     waiting: bool
+    auto: float | None = None
+    manual: float | None = None
+    extra: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,10 @@ class Told:
     cell: str
     verdict: str
     message: str
+    notebook: str = ""
+    exercise: str = ""
+    misconceptions: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,10 @@ class Entry:
 
     Attributes:
         score: points as they count: late penalty taken off, never below zero.
+        raw: points before the penalty.
         evidence: what the code has no business with; a person may want to ask.
         links: (notebook, address of its feedback page relative to the report).
+        handed_in, due: in UTC, without saying so; an extension is in the latter.
     """
 
     student: str
@@ -65,6 +80,10 @@ class Entry:
     notes: tuple[str, ...]
     evidence: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
+    raw: float = 0.0
+    handed_in: datetime | None = None
+    due: datetime | None = None
+    seed: int | None = None
 
     @property
     def lost(self) -> list[str]:
@@ -75,6 +94,14 @@ class Entry:
     def waiting(self) -> list[str]:
         """Cells that a person has to decide."""
         return [mark.cell for mark in self.marks if mark.waiting]
+
+    @property
+    def undecided(self) -> list[str]:
+        """Cells on which the grader, or a test, failed, and that no person has decided since."""
+        broken = {
+            (told.notebook, told.cell) for told in self.told if told.verdict == Verdict.BROKEN
+        }
+        return [m.cell for m in self.marks if m.waiting and (m.notebook, m.cell) in broken]
 
     @property
     def is_unreadable(self) -> bool:
@@ -98,6 +125,9 @@ def entries(classroom: Classroom, database: Database, unit: str) -> list[Entry]:
             Grade.score,
             Grade.max_score,
             Grade.needs_manual_grade,
+            Grade.auto_score,
+            Grade.manual_score,
+            Grade.extra_credit,
         )
         .select_from(Grade)
         .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
@@ -106,9 +136,12 @@ def entries(classroom: Classroom, database: Database, unit: str) -> list[Entry]:
         .join(Notebook, SubmittedNotebook.notebook_id == Notebook.id)
         .join(BaseCell, Grade.cell_id == BaseCell.id)
         .where(Assignment.name == unit)
+        .order_by(Notebook.name, BaseCell.name)
     )
-    for student, notebook, cell, score, maximum, waiting in rows:
-        mark = Mark(notebook, cell, float(score), float(maximum), bool(waiting))
+    for student, notebook, cell, score, maximum, waiting, auto, manual, extra in rows:
+        mark = Mark(
+            notebook, cell, float(score), float(maximum), bool(waiting), auto, manual, extra or 0.0
+        )
         marks.setdefault(student, []).append(mark)
     submissions = database.db.execute(
         select(
@@ -116,28 +149,22 @@ def entries(classroom: Classroom, database: Database, unit: str) -> list[Entry]:
             SubmittedAssignment.score,
             SubmittedAssignment.max_score,
             SubmittedAssignment.late_submission_penalty,
+            SubmittedAssignment.timestamp,
+            SubmittedAssignment.extension,
+            Assignment.duedate,
         )
         .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
         .where(Assignment.name == unit)
         .order_by(SubmittedAssignment.student_id)
     )
     return [
-        _entry(classroom, unit, student, float(score), float(maximum), float(penalty), marks)
-        for student, score, maximum, penalty in submissions
+        _entry(classroom, unit, row, tuple(marks.get(row.student_id, ()))) for row in submissions
     ]
 
 
-def _entry(
-    classroom: Classroom,
-    unit: str,
-    student: str,
-    score: float,
-    maximum: float,
-    penalty: float,
-    marks: dict[str, list[Mark]],
-) -> Entry:
+def _entry(classroom: Classroom, unit: str, row: Any, mine: tuple[Mark, ...]) -> Entry:
+    student, penalty = row.student_id, float(row.late_submission_penalty)
     record = _record(classroom.record(student, unit))
-    mine = marks.get(student, [])
     pages = classroom.feedback(student, unit)
     links = [
         (notebook, _address(pages / f"{notebook}.html", classroom.report))
@@ -146,18 +173,30 @@ def _entry(
     ]
     return Entry(
         student=student,
-        score=max(0.0, score - penalty),  # as nbgrader's own export counts
-        max_score=maximum,
+        score=max(0.0, float(row.score) - penalty),  # as nbgrader's own export counts
+        max_score=float(row.max_score),
         penalty=penalty,
-        marks=tuple(mine),
+        marks=mine,
         told=tuple(
-            Told(str(cell["grade_id"]), str(cell["verdict"]), markup.plain(str(cell["message"])))
+            Told(
+                cell=str(cell["grade_id"]),
+                verdict=str(cell["verdict"]),
+                message=markup.plain(str(cell["message"])),
+                notebook=str(cell.get("notebook", "")),
+                exercise=str(cell.get("exercise", "")),
+                misconceptions=tuple(map(str, cell.get("misconceptions", ()))),
+                hints=tuple(map(str, cell.get("hints", ()))),
+            )
             for cell in record.get("cells", ())
         ),
         status=str(record.get("status", "")),
         notes=tuple(str(note) for note in record.get("notes", ())),
         evidence=tuple(str(line) for line in record.get("evidence", ())),
         links=tuple(links),
+        raw=float(row.score),
+        handed_in=row.timestamp,
+        due=row.duedate + (row.extension or timedelta()) if row.duedate else None,
+        seed=record.get("seed"),
     )
 
 

@@ -33,6 +33,15 @@ class Status(StrEnum):
     BROKEN = "broken"  # the grader failed on it: nothing is known about the student's work
 
 
+class System(StrEnum):
+    """For whom grades are exported."""
+
+    NBGRADER = "nbgrader"
+    CANVAS = "canvas"
+    MOODLE = "moodle"
+    JSON = "json"
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one submission may use: seconds, bytes, and numbers of things.
