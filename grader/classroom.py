@@ -4,7 +4,7 @@ DIR/source/<unit>/              what nbgrader makes the assignment from
 DIR/release/<unit>/             what students were given
 DIR/submitted/<student>/<unit>/ what they handed in
 DIR/autograded/<student>/<unit>/  the executed notebooks and graded.json, verdicts and messages
-DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/, DIR/grades-<system>.csv
+DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/, DIR/grades-<system>.csv, grades.json
 DIR/.grader/                    the lock of who grades, and outcomes that are not stored yet
 """
 
@@ -61,7 +61,7 @@ class Classroom:
 
     def grades(self, system: str) -> Path:
         """File of the grades as they are exported for a system."""
-        return self.root / f"grades-{system}.{'json' if system == 'json' else 'csv'}"
+        return self.root / ("grades.json" if system == "json" else f"grades-{system}.csv")
 
     def source(self, unit: str) -> Path:
         """Folder that the assignment is made from."""

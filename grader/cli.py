@@ -357,7 +357,7 @@ def export(
         Path | None, typer.Option(help="CSV: student, and how the system knows them.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--out", help="Where to; DIR/grades-<system>.csv.")
+        Path | None, typer.Option("--out", help="Where to; DIR/grades-<system>.csv, grades.json.")
     ] = None,
     with_feedback: Annotated[
         bool, typer.Option("--feedback", help="Also a zip of the feedback pages, beside it.")

@@ -475,7 +475,8 @@ def feedback(exported: Exported, wish: Wish) -> tuple[bytes, int, tuple[str, ...
                 folder = f"{student}/{unit.name}"
                 if is_moodle:
                     if student not in exported.folders:
-                        problems.append(f"{student}: no feedback, Moodle's number is not known")
+                        if wish.template is None:  # else it was said that they are not in it
+                            problems.append(f"{student}: no feedback, Moodle's number is not known")
                         continue
                     folder = exported.folders[student]
                 for page in pages:

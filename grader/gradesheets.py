@@ -445,8 +445,10 @@ class _Directory:
                 [found[person.student]] = rows
             else:
                 lost[person.student] = self._why(person, rows)
-        for row in set(found.values()):
-            same = [student for student, other in found.items() if other == row]
+        shared: dict[int, list[str]] = {}
+        for student, row in found.items():
+            shared.setdefault(row, []).append(student)
+        for same in shared.values():
             if len(same) > 1:
                 for student in same:
                     del found[student]

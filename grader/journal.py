@@ -82,19 +82,6 @@ outcomes = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("graded", sa.Text, nullable=False),
 )
-handed_in = sa.Table(
-    "grader_handed_in",
-    tables,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("unit", sa.String(255), nullable=False),
-    sa.Column("student", sa.String(255), nullable=False),
-    sa.Column("at", sa.DateTime),
-    sa.Column("at_from", sa.Text, nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("collected", sa.DateTime, nullable=False),
-    sa.Column("notes", sa.Text, nullable=False),
-    sa.Index("grader_handed_in_by", "unit", "student"),
-)
 
 
 class Kind(StrEnum):

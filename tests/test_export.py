@@ -146,7 +146,11 @@ def export(
 
     def run(to: str, *arguments: object, root: Path = room.root) -> Result:
         path = tmp_path / f"out.{to}"
-        line = ["grader", "export", "--to", to, "--class", root, "--out", path, *arguments]
+        line = ["grader", "export", "--to", to, "--class", root, *arguments]
+        if root == room.root:  # a copy has its own place for it
+            line += ["--out", path] if "--out" not in arguments else []
+        else:
+            path = Classroom(root).grades(to)
         monkeypatch.setattr(sys, "argv", list(map(str, line)))
         with pytest.raises(SystemExit) as end:
             cli.main()
@@ -794,7 +798,9 @@ def pages(done: Result) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_feedback_goes_with_the_scores_that_are_written(room: Classroom, export: Export) -> None:
+def test_feedback_goes_with_the_scores_that_are_written(
+    room: Classroom, tmp_path: Path, export: Export
+) -> None:
     done = export("json", "--feedback")
     found = pages(done)
     assert set(found) == {
@@ -805,6 +811,14 @@ def test_feedback_goes_with_the_scores_that_are_written(room: Classroom, export:
     page = room.feedback("ada", ADDING) / "adding.html"
     assert found[f"ada/{ADDING}/adding.html"] == page.read_bytes()
     assert "(8 pages)" in done.out
+    own = copied(room, tmp_path)
+    export("moodle", ADDING, "--feedback", root=own.root)
+    export("json", "--feedback", root=own.root)
+    made = {path.name for path in own.root.glob("grades*")}
+    assert made == {
+        *("grades-moodle.csv", "grades-moodle-feedback.zip"),
+        *("grades.json", "grades-feedback.zip"),
+    }
     assert f"cem/{ADDING}/adding.html" in pages(export("json", "--feedback", "--include-waiting"))
 
 
@@ -826,6 +840,8 @@ def test_feedback_for_moodle_is_in_folders_that_moodle_takes_apart(
             ("Evil", 108),
         )
     }
+    done = export("moodle", ADDING, "--template", file(MOODLE), "--feedback")
+    assert (done.err.count("bea"), len(pages(done))) == (1, 4)
     for name in names:
         _, number, plugin, kind, rest = name.split("/")[0].split("_", 4)
         assert number.isdecimal()

@@ -1,4 +1,4 @@
-"""Runs, attempts and their outcomes, and when each submission was handed in."""
+"""Runs, attempts and their outcomes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,15 +39,3 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Float, nullable=False),
         sa.Column("graded", sa.Text, nullable=False),
     )
-    op.create_table(
-        "grader_handed_in",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("unit", sa.String(255), nullable=False),
-        sa.Column("student", sa.String(255), nullable=False),
-        sa.Column("at", sa.DateTime),
-        sa.Column("at_from", sa.Text, nullable=False),
-        sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("collected", sa.DateTime, nullable=False),
-        sa.Column("notes", sa.Text, nullable=False),
-    )
-    op.create_index("grader_handed_in_by", "grader_handed_in", ["unit", "student"])
