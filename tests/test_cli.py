@@ -75,6 +75,7 @@ def test_a_class_is_graded_in_one_command(
             "notes",
             "seconds",
             "seed",
+            "machine",
             "evidence",
             "cells",
         )
