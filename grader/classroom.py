@@ -27,6 +27,7 @@ from grader.errors import UsageError, nearest
 from grader.lesson import Lesson, Role
 from grader.model import RECORD, Assignment, Limits, Misconception, SourceNotebook, Submission
 
+MAX_STAMP = 1000  # bytes of a timestamp.txt
 MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
 
 
@@ -165,7 +166,8 @@ class Classroom:
         if strange and not found and not others:
             names = ", ".join(strange[:5])
             notes.insert(0, f"no notebook was handed in, but {names}")
-        return Submission(student, assignment.unit, tuple(found.items()), tuple(notes))
+        stamp = _stamp(folder / "timestamp.txt")
+        return Submission(student, assignment.unit, tuple(found.items()), tuple(notes), stamp)
 
     # ---- assignments ------------------------------------------------------------------------
 
@@ -288,6 +290,15 @@ def _content(path: Path, notes: list[str]) -> bytes | None:
     except OSError as error:
         notes.append(f"{name} cannot be read: {error.strerror}")
         return None
+
+
+def _stamp(path: Path) -> str:
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_STAMP:
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _import(source: Path, unit: str, root: Path) -> None:

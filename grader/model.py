@@ -144,12 +144,14 @@ class Submission:
     Attributes:
         notebooks: (name without ``.ipynb``, content of the file), only names the unit knows.
         notes: what was odd about the folder itself (a link, a file that is far too large).
+        stamp: nbgrader's ``timestamp.txt``, from which a late penalty is reckoned.
     """
 
     student: str
     unit: str
     notebooks: tuple[tuple[str, bytes], ...]
     notes: tuple[str, ...] = ()
+    stamp: str = ""
 
 
 @dataclass(frozen=True)

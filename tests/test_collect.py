@@ -290,6 +290,17 @@ def test_a_real_ctime_is_read(
     assert before < row.time <= datetime.now(UTC) + timedelta(seconds=2)
 
 
+def test_in_an_exchange_the_notebooks_own_name_counts(
+    classroom: Classroom, known: Known, tmp_path: Path, course: Course
+) -> None:
+    """As it does for nbgrader: students copy a notebook to try something."""
+    files = {"adding.ipynb": work(course), "adding-Copy1.ipynb": work(course, "a try")}
+    submitted(tmp_path, "ada", files)
+    rows, not_taken = collect.collect(classroom, known, [tmp_path])
+    assert rows[0].notebooks == (("adding", files["adding.ipynb"]),)
+    assert "adding.ipynb was taken" in {one.reason for one in not_taken}
+
+
 def test_other_units_of_an_exchange_are_not_even_opened(
     classroom: Classroom, known: Known, tmp_path: Path, book: bytes
 ) -> None:
@@ -474,6 +485,15 @@ def test_the_folders_of_other_units_are_left(
     assert Left("bob/02-doubling/", "of another unit, 02-doubling", "bob") in not_taken
 
 
+def test_the_units_folder_holds_what_counts(
+    classroom: Classroom, known: Known, tmp_path: Path, course: Course
+) -> None:
+    files = {f"ada/{UNIT}/x.ipynb": work(course), "ada/drafts/y.ipynb": work(course, "draft")}
+    rows, not_taken = collect.collect(classroom, known, [written(tmp_path / "in", files)])
+    assert [str(row.outcome) for row in rows] == ["collected"]
+    assert Left("ada/drafts/y.ipynb", f"not in the folder {UNIT}", "ada") in not_taken
+
+
 # ---- Canvas ---------------------------------------------------------------------------------
 
 
@@ -536,6 +556,10 @@ def test_the_latest_resubmission_counts(
         ("doejane_101_9001_adding.ipynb", "doejane_101_9002_adding_final.ipynb"),
         ("doejane_101_9002_adding.ipynb", "doejane_101_9001_adding-1.ipynb"),  # her own -1
         ("Doe Jane_7_assignsubmission_file_/a.ipynb", "Doe Jane_7_assignsubmission_file_/b.ipynb"),
+        (
+            "Doe Jane_7_assignsubmission_file_/a.ipynb",  # Moodle numbers nothing
+            "Doe Jane_7_assignsubmission_file_/a-1.ipynb",
+        ),
         ("doe_adding.ipynb", "doe.ipynb"),
     ],
 )
@@ -547,6 +571,15 @@ def test_of_two_files_none_is_guessed(
     assert row.outcome is Outcome.NEEDS_LOOK
     assert has_note(row, "2 files may be adding.ipynb")
     assert there(classroom) == {}
+
+
+def test_resubmissions_out_of_order_are_none(
+    classroom: Classroom, known: Known, tmp_path: Path, course: Course
+) -> None:
+    names = ("adding", "adding-2", "adding-1")
+    files = {f"doe_1_{n}_{name}.ipynb": work(course, name) for n, name in enumerate(names)}
+    row = bring(classroom, known, zipped(tmp_path / "x.zip", files))["doe-1"]
+    assert has_note(row, "3 files may be adding.ipynb")
 
 
 def test_of_two_files_the_units_own_is_taken(
@@ -618,7 +651,10 @@ def test_equal_names_with_two_numbers_are_two_students(
     assert b"# 12" in there(classroom)[f"Wei-Zhang-12/{UNIT}/adding.ipynb"]
     for table in ("id,name\nwz,Wei Zhang\n", "id,name\nwz,Wei Zhang\nwz2,Wei Zhang\n"):
         rows = bring(classroom, known, path, roster=people(tmp_path / "r.csv", table))
-        assert set(outcomes(rows).values()) == {"needs a look"}, "whose line is it?"
+        assert outcomes(rows) == {
+            "Wei-Zhang-11": "needs a look",
+            "Wei-Zhang-12": "needs a look",
+        }, "whose line is it?"
     table = "id,name,moodle id\nwz,Wei Zhang,11\nwz2,Wei Zhang,Participant 12\n"
     rows = bring(classroom, known, path, roster=people(tmp_path / "r.csv", table))
     assert outcomes(rows) == {"wz": "collected", "wz2": "collected"}
@@ -765,6 +801,15 @@ def test_a_number_and_a_name_that_disagree_need_a_look(
     assert has_note(row, "number 7 is Bob Byron")
 
 
+def test_a_line_with_another_number_is_another_student(
+    classroom: Classroom, known: Known, tmp_path: Path, book: bytes
+) -> None:
+    class_ = people(tmp_path / "r.csv", "id,name,canvas id\nwz,Wei Zhang,5\n")
+    files = {"zhangwei_7_9_adding.ipynb": book}
+    rows = bring(classroom, known, zipped(tmp_path / "x.zip", files), roster=class_)
+    assert outcomes(rows) == {"zhangwei-7": "collected"}
+
+
 def test_who_is_not_in_the_roster_is_not_lost(
     classroom: Classroom, known: Known, tmp_path: Path, book: bytes
 ) -> None:
@@ -866,6 +911,17 @@ def test_a_notebook_of_another_unit_needs_a_look(
     row = bring(classroom, known, written(tmp_path / "in", files))["ada"]
     assert row.outcome is Outcome.NEEDS_LOOK
     assert has_note(row, "adding.ipynb is a notebook of 02-doubling")
+
+
+def test_units_that_share_a_cell_are_told_apart(classroom: Classroom, tmp_path: Path) -> None:
+    known = Known(
+        "a", (("a", frozenset({"setup", "add"})),), (("b", frozenset({"setup", "double"})),)
+    )
+    cells = [cell("pass", name, solution=True) for name in ("setup", "double")]
+    row = bring(
+        classroom, known, written(tmp_path / "in", {"ada/a.ipynb": content(notebook(*cells))})
+    )["ada"]
+    assert has_note(row, "a.ipynb is a notebook of b")
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\x00\xff", as_file({"cells": 1})])
@@ -978,6 +1034,16 @@ def test_members_that_only_case_tells_apart(
     assert has_note(rows["ada"], "differs only by case")
 
 
+def test_two_spellings_of_one_name_are_one_name(
+    classroom: Classroom, known: Known, tmp_path: Path, book: bytes
+) -> None:
+    files = {f"Zoë/{unicodedata.normalize(form, 'ä')}.ipynb": book for form in ("NFC", "NFD")}
+    files["bob/x.ipynb"] = book
+    row = bring(classroom, known, zipped(tmp_path / "x.zip", files))["Zoë"]
+    assert row.outcome is Outcome.REFUSED
+    assert has_note(row, "in the archive 2 times")
+
+
 def test_encrypted_members(classroom: Classroom, known: Known, tmp_path: Path, book: bytes) -> None:
     path = zipped(tmp_path / "x.zip", {"ada/adding.ipynb": book, "bob/adding.ipynb": book})
     data = bytearray(path.read_bytes())
@@ -1083,13 +1149,13 @@ def test_archives_inside_are_not_opened(
 
 def test_a_tar_that_leads_back_ends(classroom: Classroom, known: Known, tmp_path: Path) -> None:
     """A member of negative size lets tarfile read the same headers for ever."""
-    info = entry("ada/adding.ipynb")
-    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header = bytearray(entry("bob/adding.ipynb").tobuf(tarfile.GNU_FORMAT))
     header[124:136] = b"\xff" * 10 + struct.pack(">h", -512)
     header[148:156] = b" " * 8
     header[148:155] = f"{sum(header):06o}\0".encode()
-    (tmp_path / "x.tar").write_bytes(bytes(header) + bytes(1024))
-    with pytest.raises(GraderError, match="nothing of it was taken"):
+    first = entry("ada/adding.ipynb").tobuf()
+    (tmp_path / "x.tar").write_bytes(first + bytes(header) + bytes(1024))
+    with pytest.raises(GraderError, match="leads back to where it has been read; nothing"):
         bring(classroom, known, tmp_path / "x.tar")
 
 
@@ -1178,11 +1244,11 @@ def test_a_folder_that_may_not_be_read(
 
 
 def test_an_operating_systems_own_files_are_nobodys(
-    classroom: Classroom, known: Known, tmp_path: Path, book: bytes
+    classroom: Classroom, known: Known, tmp_path: Path, course: Course, book: bytes
 ) -> None:
     files = {
-        "ada/adding.ipynb": book,
-        "ada/.ipynb_checkpoints/adding-checkpoint.ipynb": b"{}",
+        "ada/homework.ipynb": book,
+        "ada/.ipynb_checkpoints/homework-checkpoint.ipynb": work(course, "an hour ago"),
         "ada/._adding.ipynb": b"\0",
         "__MACOSX/ada/._adding.ipynb": b"\0",
         ".DS_Store": b"\0",
@@ -1270,6 +1336,36 @@ def test_what_is_newer_is_not_guessed(
     assert (row.time, row.outcome) == (None, Outcome.NEEDS_LOOK)
     both = [tmp_path / "one.zip", tmp_path / "two.zip"]
     assert outcomes(bring(classroom, known, *both)) == {"ada": "needs a look"}
+
+
+def line(data: bytes, time: datetime | None, source: TimeSource = TimeSource.HINT) -> Collected:
+    """A line of ada's."""
+    books = (("adding", data),)
+    return Collected("ada", UNIT, books, time, source, place.digest(books), (), Outcome.COLLECTED)
+
+
+@pytest.mark.parametrize(
+    ("times", "outcome"),
+    [((NOON, NOON), "needs a look"), ((NOON, None), "needs a look"),
+     ((None, None), "needs a look"), ((NOON, NOON - timedelta(1)), "collected")],
+)  # fmt: skip
+def test_the_latest_of_two_is_told_by_their_times_alone(
+    times: tuple[datetime | None, datetime | None], outcome: str
+) -> None:
+    lines = [line(data, time) for data, time in zip((b"one", b"two"), times, strict=True)]
+    for order in (lines, lines[::-1]):
+        [row], _ = collect.merge(order)
+        assert str(row.outcome) == outcome
+        assert row.notebooks == (lines[0].notebooks if outcome == "collected" else ())
+
+
+def test_a_time_to_be_trusted_is_written_even_if_it_is_before_the_hint(
+    classroom: Classroom,
+) -> None:
+    place.place(classroom, [line(b"one", NOON)])
+    [row] = place.place(classroom, [line(b"one", NOON - timedelta(days=1), TimeSource.FILE_SYSTEM)])
+    assert row.outcome is Outcome.COLLECTED
+    assert b"2024-05-30" in there(classroom)[f"ada/{UNIT}/timestamp.txt"]
 
 
 def test_a_time_that_becomes_known_is_written(

@@ -97,6 +97,18 @@ def test_what_was_graded_is_graded_no_more(classroom: Classroom, unit: Assignmen
     assert marks(classroom)["bob"] == 3.0
 
 
+def test_another_time_of_handing_in_is_another_submission(
+    classroom: Classroom, unit: Assignment
+) -> None:
+    grade(classroom, unit)
+    stamp = classroom.submitted("bob", UNIT) / "timestamp.txt"
+    stamp.write_text("2026-01-02 03:04:05 UTC", encoding="utf-8")
+    assert grade(classroom, unit) == RIGHT
+    assert attempts(classroom) == {"ada": 1, "bob": 2, "eve": 1}
+    with Database(classroom.database) as database:
+        assert f"{database.find_submission(UNIT, 'bob').timestamp:%Y-%m-%d}" == "2026-01-02"
+
+
 def test_an_attempt_tells_what_was_graded_where_and_how(
     classroom: Classroom, unit: Assignment
 ) -> None:
