@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 
@@ -348,7 +348,7 @@ def run(
             [(place, task, graded)] = _side_by_side(iter([suspect]), 1, sandbox)
             assignment, submission, seeds = task
             reason = "it ended the process that graded it"
-            yield place, graded or set_aside(assignment, submission, reason)
+            yield place, graded or replace(set_aside(assignment, submission, reason), seed=seeds[0])
 
 
 def _side_by_side(

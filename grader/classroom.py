@@ -166,8 +166,18 @@ class Classroom:
         if strange and not found and not others:
             names = ", ".join(strange[:5])
             notes.insert(0, f"no notebook was handed in, but {names}")
-        stamp = _stamp(folder / "timestamp.txt")
+        stamp = self.stamp(student, assignment.unit)
         return Submission(student, assignment.unit, tuple(found.items()), tuple(notes), stamp)
+
+    def stamp(self, student: str, unit: str) -> str:
+        """Return what nbgrader's ``timestamp.txt`` says; nothing where it cannot be read."""
+        path = self.submitted(student, unit) / "timestamp.txt"
+        try:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_STAMP:
+                return ""
+            return path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
 
     # ---- assignments ------------------------------------------------------------------------
 
@@ -290,15 +300,6 @@ def _content(path: Path, notes: list[str]) -> bytes | None:
     except OSError as error:
         notes.append(f"{name} cannot be read: {error.strerror}")
         return None
-
-
-def _stamp(path: Path) -> str:
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_STAMP:
-            return ""
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _import(source: Path, unit: str, root: Path) -> None:

@@ -380,8 +380,7 @@ def export(
     from grader import sheets
     from grader.classroom import Classroom
 
-    if not (class_ / "submitted").is_dir():
-        raise UsageError(f"{class_} is not a class folder: it has no submitted/<student>/<unit>/")
+    _must_be_a_class(class_)
     titles = dict(_column(text) for text in column or ())
     classroom = Classroom(class_)
     wish = exports.Wish(

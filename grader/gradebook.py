@@ -85,7 +85,7 @@ class Gradebook:
 
     def _mark(self, database: Database, graded: Graded) -> bool:
         """Write the marks, and return whether it came late."""
-        timestamp = _timestamp(self.classroom.submitted(graded.student, graded.unit))
+        timestamp = _timestamp(self.classroom.stamp(graded.student, graded.unit))
         with _one_commit(database):
             database.update_or_create_student(graded.student)
             database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
@@ -180,11 +180,8 @@ def _marks(database: Database, graded: Graded) -> dict[str, Marks]:
     return marks
 
 
-def _timestamp(folder: Path) -> object:
-    path = folder / "timestamp.txt"
+def _timestamp(text: str) -> object:
     try:
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > 1000:
-            return None
-        return parse_utc(path.read_text(encoding="utf-8").strip())
-    except (ValueError, OverflowError, UnicodeDecodeError, OSError):
+        return parse_utc(text) if text else None
+    except (ValueError, OverflowError):
         return None
