@@ -34,7 +34,7 @@ from papermill.engines import NotebookExecutionManager, papermill_engines
 
 from grader import launch
 from grader.errors import SandboxError
-from grader.judge.kernel import ANSWER, JudgedCells, JudgeKernel
+from grader.judge.kernel import ANSWER, FIND_ANSWER, JudgedCells, JudgeKernel
 from grader.kernels.groups import Usage
 from grader.kernels.warm import WarmError
 from grader.model import Limits
@@ -80,6 +80,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             async with self.async_setup_kernel(env=environment, **quiet, **lent):
                 self._environment = environment
                 if self._judge is not None:
+                    await self._must_find_answer()
                     # When the student's kernel has gone, nobody may hold its end.
                     self._serve = ANSWER.format(launch.lent(self.km, self._judge.far.fileno()))
                     self._judge.far.close()
@@ -97,6 +98,18 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             atexit.unregister(self._cleanup_kernel)
             if self._judge is not None:
                 await self._judge.end()
+
+    async def _must_find_answer(self) -> None:
+        """See that the kernel can answer tests, before anybody's code has run in it.
+
+        Raises:
+            SandboxError: it cannot, and no student is to blame.
+        """
+        request = self.kc.execute(FIND_ANSWER, silent=True, store_history=False)
+        reply = await asyncio.wait_for(self._reply(self.kc, request), launch.START_SECONDS)
+        if reply["status"] != "ok":
+            why = f"{reply.get('ename')}: {reply.get('evalue')}"
+            raise SandboxError(f"kernels here cannot import grader.answer: {why}")
 
     async def _run_cell(self, cell: NotebookNode, index: int, deadline: float) -> None:
         cell.outputs = []

@@ -12,7 +12,8 @@ import pytest
 from builders import isolates, printed, strangers, wait_until_gone
 from nbformat import NotebookNode
 
-from grader import engine
+from grader import engine, launch
+from grader.errors import SandboxError
 from grader.judge.kernel import JudgedCells
 from grader.model import Limits
 
@@ -109,6 +110,14 @@ def test_no_hidden_line_and_no_expected_value_is_shown(tmp_path: Path, body: str
     shown = json.dumps(test.outputs) + error(test)
     assert SECRET not in shown
     assert "in a hidden test" in shown
+
+
+def test_a_kernel_that_cannot_answer_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "shown", lambda **_: [])  # nothing of ours is in the room
+    with pytest.raises(SandboxError, match=r"cannot import grader\.answer"):
+        judged(tmp_path, "x = 1", ("test", "assert x == 1"))
 
 
 def test_the_students_exception_has_the_students_traceback(tmp_path: Path) -> None:

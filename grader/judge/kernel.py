@@ -13,6 +13,7 @@ from typing import Any
 from grader import launch
 
 NOTES = "__trial__.current.notes"  # in that kernel
+FIND_ANSWER = "__import__('importlib.util').util.find_spec('grader.answer').name"
 ANSWER = "__import__('grader.answer').answer.serve({})"  # what the student's kernel executes
 
 

@@ -23,13 +23,14 @@ START_SECONDS = 120.0  # imports on a loaded machine with a cold disk
 LOG = "zygote.log"
 LISTENING = 3  # the zygote's descriptor
 
-# What runs in the zygote's interpreter, which may be another environment's than ours.
+# What runs in the zygote's interpreter, which may be another environment's than ours. There our
+# package may be missing, or be another copy's, which no room shows.
 STARTER = """
 import os, sys
 os.chdir("/")
-sys.path.append({root!r})
+sys.path.insert(0, {root!r})
 from grader.kernels import zygote
-sys.path.remove({root!r})
+sys.path.append(sys.path.pop(0))
 zygote.main({listening})
 """
 
