@@ -8,7 +8,7 @@ from multiprocessing import forkserver
 
 from grader.kernels.warm import WarmError, warm
 
-PRELOAD = ["grader.grade"]  # what every worker imports: once for all
+PRELOAD = ["grader.workers", "distributed.nanny"]  # what every worker imports: once for all
 
 
 def begin(*, sandbox: bool) -> None:

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import multiprocessing
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from multiprocessing import connection
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.exc import OperationalError
 
-from grader import ahead, launch
 from grader.classroom import Classroom
+from grader.cluster import Pool, Task, Where
 from grader.errors import GraderError
-from grader.grade import grade_with, set_aside
+from grader.grade import set_aside
 from grader.gradebook import Gradebook
 from grader.journal import Attempt, Journal, Kind, Spool, fingerprint
-from grader.kernels.warm import share, warm
 from grader.model import Assignment, Graded, Submission
 
 BATCH = 20  # results that are stored in one transaction
 PATIENCE = 2.0  # seconds that one waits for others
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # nobody's result can be stored
 
-Task = tuple[Assignment, Submission, Sequence[int]]  # the last: seeds
-
 
 def grade_class(
     classroom: Classroom,
     assignment: Assignment,
     students: list[str],
-    workers: int | None = None,
+    where: Pool | Where | int | None = None,
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
     sandbox: bool = True,
@@ -50,7 +40,7 @@ def grade_class(
     is returned as broken, and the others go on.
 
     Args:
-        workers: submissions at a time; by default one for each core, 0 for none but this process.
+        where: see `grader.cluster`; a number is so many processes of this machine, 0 none but this.
         on_graded: called when a result is known and cannot be lost any more.
         sandbox: isolate every submission from this machine and from the others.
         seeds: of random numbers, the same for all: equal work earns equal marks. With several,
@@ -59,14 +49,12 @@ def grade_class(
         again: also what has been graded as it is; otherwise its last result is returned.
 
     Raises:
-        SandboxError: this machine cannot do that; nothing has been graded.
+        SandboxError, ClusterError: that cannot be done, or not any longer.
         GraderError: somebody else grades this class; or no result can be stored, of a full disk
             or a locked database: what was graded is not lost.
     """
-    if sandbox:
-        launch.require_sandbox()
     submissions = {student: classroom.submission(student, assignment) for student in students}
-    with _opened(classroom) as (journal, gradebook):
+    with _pool(where, sandbox) as pool, _opened(classroom) as (journal, gradebook):
         store = Store(journal, gradebook, Spool(classroom.private), assignment)
         done = store.recover()
         if not again:
@@ -76,24 +64,63 @@ def grade_class(
                 if last is not None and last.is_done and last.input == fingerprint(submission):
                     done[student] = Graded.from_dict(last.graded or {})
         left = [one for one in submissions.values() if again or one.student not in done]
-        begun: list[int] = []
-
-        def tasks() -> Iterator[Task]:
-            slots = workers or os.cpu_count() or 1
-            number = journal.run(slots)
-            options = {"seeds": list(seeds), "sandbox": sandbox}
-            for first in range(0, len(left), 2 * slots):
-                some = left[first : first + 2 * slots]
-                begun.extend(journal.begin(number, assignment, some, options))
-                yield from ((assignment, one, seeds) for one in some)
-
+        attempts = Attempts(journal, pool, assignment, left, seeds, sandbox=sandbox)
         try:
-            for place, graded in run(tasks(), workers, sandbox=sandbox):
-                done |= store.keep(begun[place], left[place], graded)
+            for place, graded in pool.grade(attempts):
+                done |= store.keep(attempts.begun[place], left[place], graded)
                 on_graded(done[graded.student])
         finally:
             done |= store.flush()
     return [done[student] for student in students]
+
+
+class Attempts:
+    """Tasks for a pool, each of which is in the journal before it is given out.
+
+    Attributes:
+        options: as they are written there.
+        begun: numbers of the attempts, by the place of their task.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        pool: Pool,
+        assignment: Assignment,
+        submissions: Sequence[Submission],
+        seeds: Sequence[int],
+        *,
+        sandbox: bool,
+    ) -> None:
+        self._journal = journal
+        self._pool = pool
+        self._assignment = assignment
+        self._submissions = submissions
+        self._seeds = seeds
+        self.options = {"seeds": list(seeds), "sandbox": sandbox}
+        self.begun: list[int] = []
+
+    def __iter__(self) -> Iterator[Task]:
+        if not self._submissions:
+            return
+        slots = self._pool.slots(self._assignment)
+        number = self._journal.run(slots)
+        version = fingerprint(self._assignment)
+        unit = self._assignment.unit
+        for first in range(0, len(self._submissions), slots):  # a transaction for so many
+            some = self._submissions[first : first + slots]
+            self.begun += self._journal.begin(number, unit, version, some, self.options)
+            yield from ((self._assignment, one, self._seeds) for one in some)
+
+
+@contextlib.contextmanager
+def _pool(where: Pool | Where | int | None, sandbox: bool) -> Iterator[Pool]:
+    """Use a pool of somebody's, or one for this alone."""
+    if isinstance(where, Pool):
+        yield where
+        return
+    with Pool(where, sandbox=sandbox) as pool:
+        yield pool
 
 
 @contextlib.contextmanager
@@ -129,7 +156,7 @@ def regrade(
     classroom: Classroom,
     assignment: Assignment,
     students: list[str],
-    workers: int | None = None,
+    where: Pool | Where | int | None = None,
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
     agrees: Callable[[list[Change]], bool],
@@ -142,19 +169,18 @@ def regrade(
 
     Args:
         agrees: is shown what would change. Where nothing would, nobody is asked.
-        workers, on_graded, sandbox, seeds: see `grade_class`.
+        where, on_graded, sandbox, seeds: see `grade_class`.
 
     Raises:
-        SandboxError, GraderError: see `grade_class`.
+        SandboxError, ClusterError, GraderError: see `grade_class`.
     """
-    if sandbox:
-        launch.require_sandbox()
     submissions = {student: classroom.submission(student, assignment) for student in students}
-    with _opened(classroom) as (journal, gradebook):
+    with _pool(where, sandbox) as pool, _opened(classroom) as (journal, gradebook):
         store = Store(journal, gradebook, Spool(classroom.private), assignment)
         store.recover()
         before = journal.latest(assignment.unit)
-        version, options = fingerprint(assignment), {"seeds": list(seeds), "sandbox": sandbox}
+        version = fingerprint(assignment)
+        options = Attempts(journal, pool, assignment, (), seeds, sandbox=sandbox).options
         spool = Spool(classroom.private, "regraded")
         results: dict[str, tuple[int, Graded]] = {}
         for one in journal.find(spool.attempts()):
@@ -166,20 +192,13 @@ def regrade(
             elif one.unit == assignment.unit:
                 spool.drop(one.id)
         left = [one for name, one in submissions.items() if name in before and name not in results]
-        begun: list[int] = []
-
-        def tasks() -> Iterator[Task]:
-            number = journal.run(workers or os.cpu_count() or 1)
-            for one in left:
-                begun.extend(journal.begin(number, assignment, [one], options))
-                yield assignment, one, seeds
-
-        for place, graded in run(tasks(), workers, sandbox=sandbox):
+        attempts = Attempts(journal, pool, assignment, left, seeds, sandbox=sandbox)
+        for place, graded in pool.grade(attempts):
             try:
-                spool.save(begun[place], graded)
+                spool.save(attempts.begun[place], graded)
             except OSError as error:
                 raise _stopped(error) from error
-            results[graded.student] = (begun[place], graded)
+            results[graded.student] = (attempts.begun[place], graded)
             on_graded(graded)
 
         def why(student: str) -> str:
@@ -280,7 +299,7 @@ class Store:
             return {name: one for each in some for name, one in self._alone(*each).items()}
 
     def _store(self, some: list[tuple[int, Submission, Graded]]) -> None:
-        rows = [(attempt, graded, Kind.GRADED) for attempt, _, graded in some]
+        rows = [(attempt, graded, _kind(graded)) for attempt, _, graded in some]
         self._gradebook.store(
             self._assignment,
             *(graded for _, _, graded in some),
@@ -304,102 +323,13 @@ class Store:
             return {broken.student: broken}
 
 
+def _kind(graded: Graded) -> Kind:
+    return Kind.ASIDE if graded.aside else Kind.GRADED
+
+
 def _stopped(error: Exception) -> GraderError:
     reason = str(getattr(error, "orig", error))
     return GraderError(
         f"results cannot be stored: {reason}\n"
         "Nothing is lost that was stored. Put that right, and run it again: it goes on."
     )
-
-
-def run(
-    tasks: Iterable[Task], workers: int | None = None, *, sandbox: bool = True
-) -> Iterator[tuple[int, Graded]]:
-    """Grade `tasks` side by side; yield (its place, outcome) of each as it is done.
-
-    A task is taken when there is soon a worker for it.
-
-    Args:
-        workers: see `grade_class`.
-
-    Raises:
-        SandboxError: this machine cannot isolate kernels.
-    """
-    if sandbox:
-        launch.require_sandbox()
-    numbered = enumerate(tasks)
-    if workers == 0:
-        for place, (assignment, submission, seeds) in numbered:
-            yield place, grade_with(assignment, submission, sandbox=sandbox, seeds=seeds)
-        return
-    count = workers or os.cpu_count() or 1
-    while True:
-        lost: list[tuple[int, Task]] = []
-        for place, task, graded in _side_by_side(numbered, count, sandbox):
-            if graded is None:
-                lost.append((place, task))
-            else:
-                yield place, graded
-        if not lost:
-            return
-        # One of those that were under way did it (a pool takes up a few more than it has
-        # workers): each of them alone, in a process of its own.
-        for suspect in lost:
-            [(place, task, graded)] = _side_by_side(iter([suspect]), 1, sandbox)
-            assignment, submission, seeds = task
-            reason = "it ended the process that graded it"
-            yield place, graded or replace(set_aside(assignment, submission, reason), seed=seeds[0])
-
-
-def _side_by_side(
-    numbered: Iterator[tuple[int, Task]], count: int, sandbox: bool
-) -> Iterator[tuple[int, Task, Graded | None]]:
-    """Yield each task as it is done; with None where a worker was killed, and then no more."""
-    # Not fork: kernels are started from threads of the child, and a fork copies no threads.
-    context = multiprocessing.get_context("forkserver")
-    ahead.begin(sandbox=sandbox)
-    # All workers ask one zygote: its imports are paid for once.
-    folder = warm().folder if sandbox else None
-    pool = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(folder,))
-    try:
-        waiting: dict[Future[Graded], tuple[int, Task]] = {}
-        lost: list[tuple[int, Task]] = []
-        while True:
-            while not lost and len(waiting) < 2 * count:
-                one = next(numbered, None)
-                if one is None:
-                    break
-                assignment, submission, seeds = one[1]
-                try:
-                    future = pool.submit(
-                        grade_with, assignment, submission, sandbox=sandbox, seeds=seeds
-                    )
-                except BrokenProcessPool:
-                    lost.append(one)
-                    break
-                waiting[future] = one
-            if not waiting:
-                break
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                place, task = waiting.pop(future)
-                try:
-                    yield place, task, future.result()
-                except BrokenProcessPool:
-                    lost.append((place, task))
-        yield from ((place, task, None) for place, task in lost)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(zygotes: Path | None) -> None:
-    """Use the coordinator's zygotes in this worker, and end when the coordinator is gone."""
-    if zygotes is not None:
-        share(zygotes)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

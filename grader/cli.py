@@ -1,7 +1,7 @@
 """The command line: arguments in, rich output and exit codes out; nothing else.
 
 Exit codes: 0 done, 1 something is not as it should be (stale notebooks, a failing check),
-2 a person's mistake, explained in one message.
+2 a person's mistake, explained in one message, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from grader.model import Assignment, CellResult, Graded, Limits, System, Verdict
 
 if TYPE_CHECKING:
     from grader.classroom import Classroom
+    from grader.cluster import Where
     from grader.place import Collected
     from grader.sources import Left
     from grader.validate import Report
@@ -64,7 +65,17 @@ Class = Annotated[Path, typer.Option("--class", help="Class folder.")]
 Source = Annotated[
     Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Submissions at a time.")]
+Workers = Annotated[int | None, typer.Option(help="Submissions at a time, on this machine.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler: tls://HOST:PORT.")
+]
+Ca = Annotated[Path | None, typer.Option("--tls-ca", help="Who signed the scheduler's key (PEM).")]
+Cert = Annotated[Path | None, typer.Option("--tls-cert", help="Our certificate (PEM).")]
+Key = Annotated[Path | None, typer.Option("--tls-key", help="Our key (PEM).")]
+Slurm = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Jobs of workers, as this TOML file says.")
+]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for a first worker elsewhere.")]
 Repeat = Annotated[
     int, typer.Option(min=1, help="Grade so often, with other seeds; name what disagrees.")
 ]
@@ -220,6 +231,12 @@ def grade(
     source: Source = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     workers: Workers = None,
+    scheduler: Scheduler = None,
+    tls_ca: Ca = None,
+    tls_cert: Cert = None,
+    tls_key: Key = None,
+    slurm: Slurm = None,
+    wait: Wait = 600.0,
     no_sandbox: NoSandbox = False,
     repeat: Repeat = 1,
     all_cells: AllCells = False,
@@ -229,23 +246,26 @@ def grade(
 
     DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
     """
-    classroom = _classroom(class_, starts=not no_sandbox)
+    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, wait)
+    classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
     from grader.batch import grade_class
+    from grader.cluster import Pool
 
     results = []
-    for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
-        students = classroom.students(assignment.unit)
-        with _progress(assignment.unit, len(students)) as advance:
-            results += grade_class(
-                classroom,
-                assignment,
-                students,
-                workers,
-                advance,
-                sandbox=not no_sandbox,
-                seeds=range(repeat),
-                again=False,
-            )
+    with _going_on_later(), Pool(where, sandbox=not no_sandbox, say=_say) as pool:
+        for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
+            students = classroom.students(assignment.unit)
+            with _progress(assignment.unit, len(students)) as advance:
+                results += grade_class(
+                    classroom,
+                    assignment,
+                    students,
+                    pool,
+                    advance,
+                    sandbox=not no_sandbox,
+                    seeds=range(repeat),
+                    again=False,
+                )
     if as_json:
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
@@ -264,15 +284,23 @@ def regrade(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Store nothing.")] = False,
     source: Source = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
+    tls_ca: Ca = None,
+    tls_cert: Cert = None,
+    tls_key: Key = None,
+    slurm: Slurm = None,
+    wait: Wait = 600.0,
     no_sandbox: NoSandbox = False,
     repeat: Repeat = 1,
     all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
-    classroom = _classroom(class_, starts=not no_sandbox)
+    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, wait)
+    classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
+    from grader.cluster import Pool
 
     def agrees(changes: list[Change]) -> bool:
         table = Table()
@@ -287,23 +315,24 @@ def regrade(
         out.print(table)
         return not dry_run and (yes or typer.confirm("Store these marks?", err=True))
 
-    for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
-        students = [
-            one for one in classroom.students(assignment.unit) if not student or one in student
-        ]
-        with _progress(assignment.unit, len(students)) as advance:
-            changes = grade_again(
-                classroom,
-                assignment,
-                students,
-                workers,
-                advance,
-                agrees=agrees,
-                sandbox=not no_sandbox,
-                seeds=range(repeat),
-            )
-        if not changes:
-            out.print(f"{assignment.unit}: every mark is what it was.")
+    with _going_on_later(), Pool(where, sandbox=not no_sandbox, say=_say) as pool:
+        for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
+            students = [
+                one for one in classroom.students(assignment.unit) if not student or one in student
+            ]
+            with _progress(assignment.unit, len(students)) as advance:
+                changes = grade_again(
+                    classroom,
+                    assignment,
+                    students,
+                    pool,
+                    advance,
+                    agrees=agrees,
+                    sandbox=not no_sandbox,
+                    seeds=range(repeat),
+                )
+            if not changes:
+                out.print(f"{assignment.unit}: every mark is what it was.")
 
 
 @app.command()
@@ -332,6 +361,32 @@ def status(
             "" if one.seconds_left is None else f"{timedelta(seconds=round(one.seconds_left))}",
         )
     out.print(table)
+
+
+@app.command()
+def worker(
+    scheduler: Annotated[str, typer.Argument(help="Of a Dask scheduler: tls://HOST:PORT.")],
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Submissions at a time; by cores and memory.")
+    ] = None,
+    tls_ca: Ca = None,
+    tls_cert: Cert = None,
+    tls_key: Key = None,
+    lifetime: Annotated[
+        str | None, typer.Option(help="Leave after so long, as in 2h or 90m: a job's walltime.")
+    ] = None,
+) -> None:
+    """Grade on this machine for whoever uses that scheduler, until it ends or Ctrl-C."""
+    from grader import workers
+
+    keys = {"--tls-ca-file": tls_ca, "--tls-cert": tls_cert, "--tls-key": tls_key}
+    given = {name: str(value) for name, value in keys.items() if value is not None}
+    given |= {"--lifetime": lifetime, "--lifetime-stagger": "30s"} if lifetime else {}
+    count = slots or workers.slots(Limits().memory_bytes)
+    workers.serve(
+        [scheduler, "--nworkers", f"{count}", "--nthreads", "1"]
+        + [part for pair in given.items() for part in pair]
+    )
 
 
 @app.command()
@@ -528,12 +583,42 @@ def _must_be_a_class(folder: Path) -> None:
         raise UsageError(f"{folder} is not a class folder: it has no submitted/<student>/<unit>/")
 
 
-def _classroom(folder: Path, *, starts: bool) -> Classroom:
-    """Return the class; `starts` what its kernels need while this process imports."""
+def _where(
+    count: int | None,
+    scheduler: str | None,
+    keys: tuple[Path | None, Path | None, Path | None],
+    slurm: Path | None,
+    wait: float,
+) -> Where:
+    from grader.cluster import Where
+    from grader.slurm import Jobs
+
+    if (count is not None) + (scheduler is not None) + (slurm is not None) > 1:
+        raise UsageError("one of --workers, --scheduler and --slurm")
+    return Where(count, scheduler, *keys, Jobs.read(slurm) if slurm else None, wait)
+
+
+@contextmanager
+def _going_on_later() -> Iterator[None]:
+    """Say after Ctrl-C what has become of the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Stopped. What was graded is kept; run the same command again, and it goes on.")
+        raise typer.Exit(130) from None
+
+
+def _say(text: str) -> None:
+    err.print(f"[yellow]{_plain(text)}[/]", soft_wrap=True)
+
+
+def _classroom(folder: Path, *, starts: bool, sandbox: bool) -> Classroom:
+    """Return the class; `starts` what its workers need here while this process imports."""
     from grader import ahead
 
     _must_be_a_class(folder)
-    ahead.begin(sandbox=starts)
+    if starts:
+        ahead.begin(sandbox=sandbox)
     from grader.classroom import Classroom
 
     return Classroom(folder)

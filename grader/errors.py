@@ -5,7 +5,8 @@
     ├── LessonError             a mistake in a lesson's source: file, line, advice
     ├── AssignmentError         an nbgrader source folder that nbgrader itself refuses
     ├── SubmissionError         a submitted file that cannot be read (becomes a stored verdict)
-    └── SandboxError            this machine cannot isolate a kernel; says what is missing
+    ├── SandboxError            this machine cannot isolate a kernel; says what is missing
+    └── ClusterError            there are no workers, or they cannot be reached
 
 `grader.check.CheckFailed` stands apart: it is a student's, and `check` imports nothing of ours.
 """
@@ -53,6 +54,10 @@ class SubmissionError(GraderError):
 
 class SandboxError(GraderError):
     """A kernel cannot be isolated here, and nobody has typed that it need not be."""
+
+
+class ClusterError(GraderError):
+    """There is nobody who grades: no scheduler, no worker, or none that may."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -35,7 +35,6 @@ from grader import grade, interop
 from grader.classroom import Classroom
 from grader.errors import GraderError
 from grader.model import (
-    Assignment,
     CellResult,
     Graded,
     GradedNotebook,
@@ -88,7 +87,7 @@ class Kind(StrEnum):
     """How an attempt ended."""
 
     GRADED = "graded"  # its marks are, or were, those of the gradebook
-    ASIDE = "set aside"  # it could not be graded, again and again: a person must look
+    ASIDE = "set aside"  # it ended its grader, again and again: a person must look
     DECLINED = "declined"  # a regrade that nobody wanted: its marks never counted
 
 
@@ -211,19 +210,23 @@ class Journal:
     def begin(
         self,
         run: int,
-        assignment: Assignment,
+        unit: str,
+        version: str,
         submissions: Sequence[Submission],
         options: dict[str, Any],
     ) -> list[int]:
-        """Write that attempts begin; return their numbers."""
-        fingerprint_of_unit = fingerprint(assignment)
+        """Write that attempts begin; return their numbers.
+
+        Args:
+            version: `fingerprint` of the assignment.
+        """
         rows = [
             {
                 "run": run,
-                "unit": assignment.unit,
+                "unit": unit,
                 "student": one.student,
                 "input": fingerprint(one),
-                "version": fingerprint_of_unit,
+                "version": version,
                 "options": json.dumps(options),
                 "began": _now(),
             }

@@ -206,6 +206,7 @@ class Graded:
         files: small files that the notebooks wrote beside themselves, (relative path, content).
         seed: of the random numbers that it was graded with.
         machine: where it ran.
+        aside: it ended its grader again and again, and is not tried again by itself.
     """
 
     student: str
@@ -217,6 +218,7 @@ class Graded:
     seconds: float = 0.0
     seed: int = 0
     machine: str = ""
+    aside: bool = False
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
@@ -245,6 +247,7 @@ class Graded:
             "seconds": round(self.seconds, 3),
             "seed": self.seed,
             "machine": self.machine,
+            "aside": self.aside,
             "evidence": [line for notebook in self.notebooks for line in notebook.evidence],
             "cells": [
                 {
@@ -285,4 +288,5 @@ class Graded:
             seconds=plain["seconds"],
             seed=plain["seed"],
             machine=plain["machine"],
+            aside=plain.get("aside", False),
         )

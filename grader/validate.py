@@ -19,9 +19,9 @@ from nbformat import NotebookNode
 from nbgrader.utils import is_grade, is_solution
 
 from grader import demo, names, release
-from grader.batch import run
 from grader.classroom import Classroom
 from grader.clean import grade_id
+from grader.cluster import run
 from grader.course import Course, Variant, exports, variants
 from grader.errors import LessonError, UsageError, nearest
 from grader.judge.trial import hidden_lines

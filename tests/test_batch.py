@@ -15,6 +15,7 @@ from nbgrader.api import Gradebook
 from grader.batch import grade_class
 from grader.classroom import Classroom
 from grader.course import Course
+from grader.journal import Journal, Kind
 from grader.kernels import doctor
 from grader.model import Graded, Status
 
@@ -33,7 +34,7 @@ def test_a_submission_that_kills_its_grader_costs_nobody_else_anything(
         hand_in(classroom, student, UNIT, "adding", node)
     stored: list[Graded] = []
     graded = grade_class(
-        classroom, unit, list(people), workers=2, on_graded=stored.append, sandbox=False
+        classroom, unit, list(people), where=2, on_graded=stored.append, sandbox=False
     )
 
     assert [(one.student, one.score, one.status) for one in graded] == [
@@ -41,7 +42,12 @@ def test_a_submission_that_kills_its_grader_costs_nobody_else_anything(
         ("bob", 0, Status.BROKEN),
         ("ada", 3, Status.GRADED),
     ]
-    assert graded[1].notes == ("it ended the process that graded it",)
+    assert graded[1].notes == ("it ended the process that graded it, again and again",)
+    # Nobody tries it again who does not ask for it.
+    again = grade_class(classroom, unit, ["bob"], where=2, sandbox=False, again=False)
+    assert [one.to_dict() for one in again] == [graded[1].to_dict()]
+    with Journal(classroom) as journal:
+        assert [one.kind for one in journal.history(UNIT, "bob")] == [Kind.ASIDE]
     assert {one.student for one in stored} == set(people)
     with Gradebook(classroom.database) as gradebook:
         assert gradebook.find_submission(UNIT, "bob").needs_manual_grade
@@ -57,7 +63,7 @@ def test_a_result_that_cannot_be_stored_is_named_and_the_others_are_stored(
         hand_in(classroom, student, UNIT, "adding", node)
     (classroom.root / "autograded").mkdir()
     (classroom.root / "autograded" / "bob").write_text("in the way", encoding="utf-8")
-    graded = grade_class(classroom, unit, ["ada", "bob", "eve"], workers=0)
+    graded = grade_class(classroom, unit, ["ada", "bob", "eve"], where=0)
 
     assert [one.status for one in graded] == [Status.GRADED, Status.BROKEN, Status.GRADED]
     assert "could not be stored" in graded[1].notes[-1]
@@ -96,7 +102,7 @@ def test_what_depends_on_the_seed_is_named_and_the_first_seed_counts(
     for name, source in {"lucky": lucky, "ada": SOLVED}.items():
         released = unit.notebooks[0].released
         hand_in(classroom, name, UNIT, "adding", answered(released, add=source))
-    ada, other = grade_class(classroom, unit, ["ada", "lucky"], workers=0, seeds=(0, 1))
+    ada, other = grade_class(classroom, unit, ["ada", "lucky"], where=0, seeds=(0, 1))
     assert (ada.score, ada.notes) == (3.0, ())
     # The seed 0 draws 0.84 first, the seed 1 draws 0.13.
     assert (other.score, other.seed) == (0.0, 0)

@@ -85,7 +85,7 @@ def grade(classroom: Classroom, assignment: Assignment, case: dict[str, Any]) ->
         is_release = case["id"] == "hidden-tests"
         file = classroom.released("ps1") / source.name if is_release else path
         hand_in(classroom, "ada", "ps1", source.stem, file.read_bytes())
-    [graded] = grade_class(classroom, assignment, ["ada"], workers=0)
+    [graded] = grade_class(classroom, assignment, ["ada"], where=0)
     return graded
 
 

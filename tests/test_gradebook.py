@@ -33,7 +33,7 @@ def mark(classroom: Classroom, unit: Assignment, file: Any = None, student: str 
         file = content(answered(unit.notebooks[0].released, **file))
     if file is not None:
         hand_in(classroom, student, unit.unit, "adding", file)
-    [graded] = grade_class(classroom, unit, [student], workers=0)
+    [graded] = grade_class(classroom, unit, [student], where=0)
     return graded
 
 

@@ -91,7 +91,7 @@ def unit(made: tuple[Path, Assignment]) -> Assignment:
 
 def stored(classroom: Classroom, unit: Assignment, student: str = "eve") -> Graded:
     """Grade what a student handed in, see that it was stored, and return it."""
-    [graded] = grade_class(classroom, unit, [student], workers=0)
+    [graded] = grade_class(classroom, unit, [student], where=0)
     assert json.loads(classroom.record(student, UNIT).read_text("utf-8")) == graded.to_dict()
     return graded
 
@@ -477,7 +477,7 @@ def test_a_folder_that_cannot_be_read_stops_nobody(classroom: Classroom, unit: A
     if os.access(closed, os.R_OK):
         pytest.skip("root may read everything")
     try:
-        ada, eve = grade_class(classroom, unit, ["ada", "eve"], workers=0)
+        ada, eve = grade_class(classroom, unit, ["ada", "eve"], where=0)
     finally:
         closed.chmod(0o700)
     assert (ada.status, eve.status) == (Status.UNREADABLE, Status.UNREADABLE)
@@ -534,7 +534,7 @@ def test_any_printable_name_of_a_student_has_its_verdict_and_its_page(
     for name in NAMES:
         hand_in(classroom, name, UNIT, "adding", b"")
     assert sorted(NAMES) == classroom.students(UNIT)
-    for graded in grade_class(classroom, unit, NAMES, workers=0):
+    for graded in grade_class(classroom, unit, NAMES, where=0):
         assert graded.status is Status.UNREADABLE
         assert "the file is empty" in page_of(classroom, graded.student)
     report = write_report(classroom).read_text(encoding="utf-8")
@@ -561,7 +561,7 @@ def test_no_name_becomes_a_formula_or_a_column_in_nbgraders_export(
 ) -> None:
     for name in FORMULAS:
         hand_in(classroom, name, UNIT, "adding", b"")
-    grade_class(classroom, unit, FORMULAS, workers=0)
+    grade_class(classroom, unit, FORMULAS, where=0)
     subprocess.run(
         [sys.executable, "-m", "nbgrader", "export"],
         cwd=classroom.root,

@@ -46,7 +46,7 @@ def put(classroom: Classroom, unit: Assignment, student: str, answer: str) -> No
 
 def grade(classroom: Classroom, unit: Assignment, **options: Any) -> dict[str, float]:
     """Grade whom nobody has graded; return the scores."""
-    options = {"workers": 0, "again": False, "sandbox": False} | options
+    options = {"where": 0, "again": False, "sandbox": False} | options
     found = grade_class(classroom, unit, sorted(PEOPLE), **options)
     return {one.student: one.score for one in found}
 
@@ -175,7 +175,9 @@ def late(mark: Any) -> Any:
 def test_a_damaged_result_is_graded_again(classroom: Classroom, unit: Assignment) -> None:
     with Journal(classroom) as book:
         number = book.run(1)
-        [attempt] = book.begin(number, unit, [classroom.submission("ada", unit)], {})
+        [attempt] = book.begin(
+            number, unit.unit, fingerprint(unit), [classroom.submission("ada", unit)], {}
+        )
     spool = Spool(classroom.private)
     (spool.folder / f"{attempt}.json.gz").write_bytes(b"\x1f\x8bhalf a file")
     (spool.folder / f"{attempt + 1}.json.new").write_bytes(b"the power went")
@@ -185,7 +187,7 @@ def test_a_damaged_result_is_graded_again(classroom: Classroom, unit: Assignment
 
 
 def test_a_packed_result_is_what_it_was(classroom: Classroom, unit: Assignment) -> None:
-    [graded] = grade_class(classroom, unit, ["bob"], workers=0, sandbox=False)
+    [graded] = grade_class(classroom, unit, ["bob"], where=0, sandbox=False)
     graded = replace(graded, files=(("plot.png", b"\x89\x00"),), notes=("äöü", "\ud800"))
     spool = Spool(classroom.private)
     spool.save(7, graded)
@@ -200,7 +202,7 @@ def test_the_grader_s_own_failures_are_tried_again(
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr("grader.grade.engine.run", fails)
-    found = grade_class(classroom, unit, ["ada"], workers=0, sandbox=False)
+    found = grade_class(classroom, unit, ["ada"], where=0, sandbox=False)
     assert [one.status for one in found] == [Status.BROKEN]
     assert progress(classroom)[0].broken == ("ada",)
     monkeypatch.undo()
@@ -285,7 +287,7 @@ def test_a_regrade_shows_who_changes_and_stores_nothing_before_somebody_agrees(
         seen.extend(changes)
         return False
 
-    again: dict[str, Any] = {"workers": 0, "sandbox": False}
+    again: dict[str, Any] = {"where": 0, "sandbox": False}
     regrade(classroom, harder, sorted(PEOPLE), agrees=no, **again)
     assert {(one.student, one.before, one.after) for one in seen} == {
         ("ada", 2.0, 0.0),
@@ -313,7 +315,7 @@ def test_a_regrade_goes_on_where_it_was_stopped(
     def unasked(changes: list[batch.Change]) -> bool:
         raise AssertionError("nothing has changed")
 
-    again: dict[str, Any] = {"workers": 0, "sandbox": False, "agrees": unasked}
+    again: dict[str, Any] = {"where": 0, "sandbox": False, "agrees": unasked}
     with pytest.raises(KeyboardInterrupt):
         regrade(classroom, unit, sorted(PEOPLE), on_graded=stop, **again)
     grade(classroom, unit)
@@ -327,7 +329,9 @@ def test_status_tells_what_is_done_and_what_is_left(classroom: Classroom, unit: 
     grade(classroom, unit)
     put(classroom, unit, "bob", SOLVED)
     with Journal(classroom) as book:
-        book.begin(book.run(1), unit, [classroom.submission("bob", unit)], {})
+        book.begin(
+            book.run(1), unit.unit, fingerprint(unit), [classroom.submission("bob", unit)], {}
+        )
         [stopped] = progress(classroom)
         assert (stopped.graded, stopped.running, stopped.waiting) == (2, 0, 1)
         assert stopped.seconds_left is not None

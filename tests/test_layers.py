@@ -16,6 +16,7 @@ FLOORS = {
     6: {"batch", "demo", "validate"},
     5: {
         "classroom",
+        "cluster",
         "collect",
         "entries",
         "export",
@@ -25,6 +26,8 @@ FLOORS = {
         "place",
         "progress",
         "report",
+        "slurm",
+        "workers",
     },
     4: {"grade", "feedback", "execute", "page"},
     3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},

@@ -76,6 +76,6 @@ def test_nbgrader_alone_is_a_complete_fallback(classroom: Classroom, course: Cou
         }
 
     assignment = classroom.assignment(lesson.unit, course)
-    graded = grade_class(classroom, assignment, sorted(ANSWERS), workers=0)
+    graded = grade_class(classroom, assignment, sorted(ANSWERS), where=0)
     assert [one.score for one in graded] == [3, 2]
     assert marks(classroom, lesson.unit) == theirs

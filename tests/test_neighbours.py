@@ -123,7 +123,7 @@ def test_neighbours_of_attackers_get_the_marks_that_they_get_alone(
 
     # Each attacker stands between two who are honest.
     mixed = [n for pair in zip(ATTACKERS, [*HONEST, "ada"], strict=True) for n in pair][:-1]
-    together = {one.student: one for one in grade_class(classroom, unit, mixed, workers=2)}
+    together = {one.student: one for one in grade_class(classroom, unit, mixed, where=2)}
 
     assert {n: marks(together[n]) for n in HONEST} == {n: marks(lone[n]) for n in HONEST}
     assert {n: together[n].status for n in HONEST} == {n: lone[n].status for n in HONEST}
@@ -400,7 +400,7 @@ def test_planted_files_replace_nothing_of_the_class(classroom: Classroom, course
     code = BRINGS_OUT.format(secret="/etc/passwd", folder="/etc").replace("hw.", "adding.")
     node = answered(unit.notebooks[0].released, add=f"{SOLVED}\n{code}")
     hand_in(classroom, "ada", UNIT, "adding", node)
-    [graded] = grade_class(classroom, unit, ["ada"], workers=0)
+    [graded] = grade_class(classroom, unit, ["ada"], where=0)
 
     assert graded.score == 3, graded.to_dict()
     folder = classroom.autograded("ada", UNIT)

@@ -1,0 +1,170 @@
+"""Workers as jobs of Slurm, as a small TOML file describes them.
+
+jobs = 4                        # at a time
+time = "02:00:00"               # of one job: hours, minutes, seconds
+cores = 16
+memory = "64GB"
+partition = "gpu"               # these are optional
+account = "cs231n"
+gres = "gpu:2"
+interface = "ib0"               # network between the login node and the jobs
+shared = "/scratch/me"          # a folder that all machines see, for keys and logs
+                                # (by default one in the home folder)
+directives = ["--exclusive"]    # more #SBATCH lines
+setup = ["module load cuda"]    # shell lines before the worker starts
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.errors import UsageError, nearest
+from grader.model import Limits
+
+if TYPE_CHECKING:
+    from dask_jobqueue import SLURMCluster
+
+MARGIN = 120.0  # seconds before its time is over in which a job takes nothing new
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What is asked of Slurm; see the module.
+
+    Attributes:
+        jobs: at a time; where one ends, another is submitted.
+        time: of one job; its workers leave before it is over, and what they had is graded again.
+    """
+
+    jobs: int
+    time: str
+    cores: int
+    memory: str
+    partition: str | None = None
+    account: str | None = None
+    gres: str | None = None
+    interface: str | None = None
+    shared: str = "~/.grader-slurm"
+    directives: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Jobs:
+        """Read such a file.
+
+        Raises:
+            UsageError: what is wrong in it.
+        """
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{path}: {error}") from None
+        known = {one.name: str(one.type) for one in fields(cls)}
+        for name, value in given.items():
+            if name not in known:
+                raise UsageError(f'{path}: no setting "{name}".{nearest(name, known)}')
+            wanted = int if known[name] == "int" else list if "tuple" in known[name] else str
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise UsageError(f"{path}: {name} must be of type {wanted.__name__}")
+            given[name] = tuple(map(str, value)) if isinstance(value, list) else value
+        missing = [name for name in ("jobs", "time", "cores", "memory") if name not in given]
+        if missing:
+            raise UsageError(f"{path}: {', '.join(missing)}: not set")
+        made = cls(**given)
+        if min(made.jobs, made.cores) < 1:
+            raise UsageError(f"{path}: jobs and cores are 1 at least")
+        made.seconds()
+        made.slots(Limits())
+        return made
+
+    def seconds(self) -> int:
+        """Return `time` in seconds.
+
+        Raises:
+            UsageError: it is not Slurm's [days-]hours:minutes:seconds.
+        """
+        found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", self.time)
+        if not found:
+            raise UsageError(f'time = "{self.time}": write hours, as in "02:00:00"')
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+    def slots(self, limits: Limits) -> int:
+        """Return how many submissions one job grades side by side.
+
+        Raises:
+            UsageError: `memory` is no number of bytes.
+        """
+        from dask.utils import parse_bytes
+
+        try:
+            memory = int(parse_bytes(self.memory))
+        except ValueError:
+            raise UsageError(f'memory = "{self.memory}": write it as "64GB"') from None
+        return max(1, min(self.cores, int(memory * 0.9) // limits.memory_bytes))
+
+    def lifetime(self, limits: Limits) -> int:
+        """Return after how many seconds a worker leaves, so that its job ends with nothing begun.
+
+        Raises:
+            UsageError: a job is too short for one submission.
+        """
+        left = self.seconds() - limits.submission_seconds - MARGIN
+        if left <= 0:
+            raise UsageError(
+                f'time = "{self.time}" is too short: one submission may take '
+                f"{limits.submission_seconds:.0f} seconds, and a worker needs {MARGIN:.0f}"
+            )
+        return int(left)
+
+    def cluster(self, limits: Limits, tries: int) -> SLURMCluster:
+        """Submit the jobs, and see to it that there are always as many.
+
+        Args:
+            limits: of what they grade.
+            tries: workers that a submission may end.
+
+        Raises:
+            UsageError: the jobs cannot be as the file says.
+        """
+        from dask_jobqueue import SLURMCluster
+
+        slots = self.slots(limits)
+        shared = Path(self.shared).expanduser()
+        try:
+            (shared / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UsageError(f'shared = "{self.shared}": {error}') from None
+        cluster = SLURMCluster(
+            queue=self.partition,
+            account=self.account,
+            walltime=self.time,
+            cores=slots,  # Dask's word for threads: one a worker
+            processes=slots,
+            job_cpu=self.cores,
+            memory=self.memory,
+            job_extra_directives=[
+                *([f"--gres={self.gres}"] if self.gres else []),
+                *self.directives,
+            ],
+            job_script_prologue=list(self.setup),
+            worker_command="grader.workers",
+            worker_extra_args=[
+                *("--lifetime", f"{self.lifetime(limits)}s", "--lifetime-stagger", "30s"),
+            ],
+            python=sys.executable,
+            security=True,  # keys for this run alone
+            scheduler_options={"dashboard": False, "allowed_failures": tries - 1},
+            silence_logs=False,
+            interface=self.interface,
+            shared_temp_directory=str(shared),
+            log_directory=str(shared / "logs"),
+        )
+        # Where a job's time is over, its place is taken by a new one.
+        cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs)
+        return cluster
