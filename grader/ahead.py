@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from multiprocessing import forkserver
+import signal
+from multiprocessing import forkserver, resource_tracker
 
 from grader.kernels.warm import WarmError, warm
 
@@ -17,9 +18,13 @@ def begin(*, sandbox: bool) -> None:
     # It would look for modules in the current folder first, where submissions may be.
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
+    # Ctrl-C is for this process, which ends its workers: they inherit that they never hear of it.
+    resource_tracker.ensure_running()  # which would let it hear again
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         if before is None:
             del os.environ["PYTHONSAFEPATH"]
         else:

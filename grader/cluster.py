@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TRIES = 3  # workers that a submission may end before it is tried alone
 LOOK = 1.0  # seconds between two looks at who is there
+CONNECT = 20.0  # seconds to reach a scheduler
 ENDED = "it ended the process that graded it, again and again"
 
 Task = tuple[Assignment, Submission, Sequence[int]]  # the last: seeds
@@ -236,6 +237,7 @@ class Pool:
                     "port": 0,
                     "protocol": "tls://",
                     "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
                     "security": keys,
                     "allowed_failures": TRIES - 1,
                 },
@@ -269,7 +271,7 @@ class Pool:
         }
         keys = Security(**{name: str(path) for name, path in files.items() if path is not None})
         try:
-            client = Client(address, security=keys, set_as_default=False, timeout=20)
+            client = Client(address, security=keys, set_as_default=False, timeout=CONNECT)
         except (OSError, TimeoutError, RuntimeError, ValueError, TypeError) as error:
             raise ClusterError(
                 f"the scheduler {address} cannot be reached: {error}\n"

@@ -46,10 +46,11 @@ SETTINGS = {
         "worker": {
             "multiprocessing-method": "forkserver",
             "profile": {"enabled": False},  # a sampling thread in every worker
+            "http": {"routes": []},  # nothing is shown to whoever asks
             # Kernels have limits of their own; Dask would end a worker for what a neighbour uses.
             "memory": {"pause": False, "terminate": False, "spill": False, "target": False},
         },
-        "scheduler": {"work-stealing-interval": "100ms"},
+        "scheduler": {"work-stealing-interval": "100ms", "http": {"routes": []}},
         "admin": {"tick": {"limit": "1h"}},  # a busy machine is no news
         "diagnostics": {"nvml": False},
     },

@@ -1,0 +1,348 @@
+"""Grading on workers that are elsewhere: real schedulers and workers, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from builders import SOLVED, answered, content, isolates
+from distributed import Client
+from distributed.security import Security
+
+from grader import workers
+from grader.cluster import Pool, Where
+from grader.errors import ClusterError, UsageError
+from grader.model import Assignment, Graded, Limits, Status, Submission
+from grader.slurm import Jobs
+
+UNIT = "01-adding"
+SLEEPS = f"import time\ntime.sleep({{}})\n{SOLVED}"
+PATIENCE = 120.0  # seconds: a loaded machine is slow, and that is no bug
+
+
+def submission(unit: Assignment, student: str, answer: str = SOLVED) -> Submission:
+    node = answered(unit.notebooks[0].released, add=answer)
+    return Submission(student, UNIT, (("adding", content(node)),))
+
+
+def grades(pool: Pool, unit: Assignment, answers: dict[str, str]) -> Iterator[Graded]:
+    tasks = [(unit, submission(unit, name, answer), (0,)) for name, answer in answers.items()]
+    for place, graded in pool.grade(tasks):
+        assert graded.student == list(answers)[place]
+        yield graded
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def of_workers(parent: psutil.Process) -> list[psutil.Process]:
+    """The processes that grade, below `parent`."""
+    found = []
+    for one in parent.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if one.environ().get(workers.ZYGOTES) is not None and _is_ours(one):
+                found.append(one)
+    return found
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    return "multiprocessing" in " ".join(process.cmdline())
+
+
+# ---- this machine ----------------------------------------------------------------------------
+
+
+@isolates
+def test_a_slow_submission_holds_nobody_up(adding: Assignment) -> None:
+    # Three are given out for two slots: one of the quick ones waits behind it at first.
+    answers = {"slow": SLEEPS.format(12)} | {f"quick-{n}": SOLVED for n in range(3)}
+    with Pool(2) as pool:
+        order = [graded.student for graded in grades(pool, adding, answers)]
+    assert order[-1] == "slow"
+    assert len(order) == len(answers)
+
+
+@isolates
+def test_who_was_graded_by_a_worker_that_dies_is_graded_by_another(adding: Assignment) -> None:
+    answers = {"ada": SLEEPS.format(4)} | {f"quick-{n}": SOLVED for n in range(3)}
+
+    with Pool(2) as pool:
+        client = pool._connected(adding)
+        pids = set(client.run(os.getpid).values())
+        first = grades(pool, adding, answers)
+        found = [next(first)]
+        # Ada is under way in one of them, whoever comes first.
+        [busy] = [one for one, keys in client.processing().items() if any(keys) and len(pids) == 2][
+            :1
+        ] or [next(iter(client.processing()))]
+        os.kill(client.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
+        found += first
+    assert {one.student: (one.score, one.notes) for one in found} == dict.fromkeys(
+        answers, (3.0, ())
+    )
+
+
+@isolates
+def test_workers_of_this_machine_talk_to_nobody_else(adding: Assignment) -> None:
+    with Pool(1) as pool:
+        address = pool._connected(adding).scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises((OSError, TimeoutError)):
+            Client(address, security=Security.temporary(), timeout=3, set_as_default=False)
+
+
+def test_slots_are_what_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dask.system.CPU_COUNT", 16)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 16 * 2**30)
+    assert workers.slots(2**20) == 16
+    assert workers.slots(2 * 2**30) == 7  # a tenth is left to everything else
+    assert workers.slots(2**40) == 1
+
+
+# ---- a scheduler -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    made = Security.temporary().get_tls_config_for_role("client")
+    for name in ("ca_file", "cert", "key"):
+        (folder / name).write_text(str(made[name]), encoding="ascii")
+    return folder
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own."""
+
+    def __init__(self, keys: Path, folder: Path) -> None:
+        self.keys = keys
+        self.folder = folder
+        self.address = ""
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, host: str = "127.0.0.1", **variables: str) -> None:
+        file = self.folder / "scheduler.json"
+        command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host]
+        command += ["--port", "0", "--protocol", "tls", "--no-dashboard"]
+        self._run([*command, *self._keys("--tls-ca-file"), "--scheduler-file", file], variables)
+        until(file.is_file)
+        import json
+
+        self.address = json.loads(file.read_text())["address"]
+
+    def worker(self, slots: int = 1, *before: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "grader.cli", "worker", self.address]
+        return self._run([*before, *command, "--slots", f"{slots}", *self._keys("--tls-ca")], {})
+
+    def plain_worker(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", self.address]
+        command += ["--nthreads", "1", "--no-dashboard", *options]
+        return self._run([*command, *self._keys("--tls-ca-file")], variables)
+
+    def where(self, wait: float = PATIENCE) -> Where:
+        files = (self.keys / name for name in ("ca_file", "cert", "key"))
+        return Where(None, self.address, *files, wait=wait)
+
+    def options(self) -> list[str]:
+        return ["--scheduler", self.address, *self._keys("--tls-ca")]
+
+    def _keys(self, ca: str) -> list[str]:
+        names = {ca: "ca_file", "--tls-cert": "cert", "--tls-key": "key"}
+        return [part for name, file in names.items() for part in (name, f"{self.keys / file}")]
+
+    def _run(self, command: list[object], more: dict[str, str]) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"log-{len(self.processes)}").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **more},
+            )
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def cluster(keys: Path, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(keys, tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@isolates
+def test_a_cluster_gives_the_marks_of_this_machine_and_no_others_grade(
+    adding: Assignment, cluster: Cluster, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.py"
+    other.write_text(
+        "from grader import workers\n"
+        "theirs = {**workers.identity(), 'numpy': '1.0'}\n"
+        "workers.identity = lambda: theirs\n"
+        "def dask_setup(nanny):\n"
+        "    workers.dask_setup(nanny) if hasattr(nanny, 'env') else None\n",
+        encoding="utf-8",
+    )
+    cluster.start()
+    cluster.plain_worker("--name", "plain")
+    cluster.plain_worker("--name", "old", "--preload", f"{other}", "--preload-nanny", f"{other}")
+    said: list[str] = []
+    threading.Timer(15, cluster.worker, (2,)).start()  # it joins while we wait
+    answers = {"ada": SOLVED, "bob": "def add(a, b):\n    return a - b", "eve": SOLVED}
+    with Pool(cluster.where(), say=said.append) as pool:
+        found = {one.student: one for one in grades(pool, adding, answers)}
+        pids = {process.pid for process in cluster.processes}
+    assert {name: one.score for name, one in found.items()} == {"ada": 3.0, "bob": 0.0, "eve": 3.0}
+    with Pool(0) as pool:
+        for one in grades(pool, adding, answers):
+            there = found[one.student]
+            assert [(c.grade_id, c.points, c.message) for c in one.cells] == [
+                (c.grade_id, c.points, c.message) for c in there.cells
+            ]
+    assert len(pids) == 4
+    assert any("worker plain: it was not started by grader worker" in text for text in said)
+    assert any("worker old: numpy 1.0 there and" in text for text in said)
+
+
+@isolates
+def test_a_scheduler_that_goes_stops_the_run_and_the_next_one_goes_on(
+    adding: Assignment, cluster: Cluster
+) -> None:
+    cluster.start()
+    cluster.worker()
+    answers = {"ada": SOLVED, "bob": SLEEPS.format(9), "eve": SOLVED}
+    with Pool(cluster.where()) as pool:
+        found = grades(pool, adding, answers)
+        next(found)
+        cluster.processes[0].kill()
+        with pytest.raises(ClusterError, match="it goes on"):
+            list(found)
+
+
+def test_nobody_comes(adding: Assignment, cluster: Cluster) -> None:
+    cluster.start()
+    said: list[str] = []
+    with (
+        Pool(cluster.where(wait=2), say=said.append) as pool,
+        pytest.raises(ClusterError, match="no worker for 2 seconds"),
+    ):
+        list(grades(pool, adding, {"ada": SOLVED}))
+    assert said == ["waiting for a worker"]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("tcp://10.1.2.3:8786", "write tls://HOST:PORT"),
+        ("10.1.2.3:8786", "write tls://HOST:PORT"),
+        ("tls://127.0.0.1:1", "cannot be reached"),
+        ("tcp://127.0.0.1:1", "cannot be reached"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_used(
+    adding: Assignment, address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grader.cluster.CONNECT", 2.0)
+    with Pool(Where(scheduler=address)) as pool, pytest.raises(ClusterError, match=message):
+        list(grades(pool, adding, {"ada": SOLVED}))
+
+
+def test_strangers_programs_run_on_other_machines_in_rooms_only() -> None:
+    with pytest.raises(ClusterError, match="--no-sandbox is for this machine"):
+        Pool(Where(scheduler="tls://10.1.2.3:8786"), sandbox=False)
+
+
+# ---- Slurm -----------------------------------------------------------------------------------
+
+JOBS = 'jobs = 2\ntime = "01:30:00"\ncores = 4\nmemory = "8GB"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("jobs = ", "Invalid value"),
+        ('jobs = "many"', "jobs must be of type int"),
+        (JOBS + 'partiton = "gpu"', "Did you mean partition?"),
+        ('jobs = 1\ntime = "01:00:00"', "cores, memory: not set"),
+        (JOBS.replace("2", "0"), "are 1 at least"),
+        (JOBS.replace("01:30:00", "90"), "write hours"),
+        (JOBS.replace("8GB", "much"), 'write it as "64GB"'),
+    ],
+)
+def test_a_file_of_jobs_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "slurm.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        Jobs.read(path)
+
+
+def test_a_job_ends_before_its_time_is_over(tmp_path: Path) -> None:
+    path = tmp_path / "slurm.toml"
+    path.write_text(JOBS, encoding="utf-8")
+    jobs = Jobs.read(path)
+    assert jobs.slots(Limits(memory_bytes=3 * 2**30)) == 2
+    assert jobs.lifetime(Limits(submission_seconds=300)) == 90 * 60 - 300 - 120
+    with pytest.raises(UsageError, match="too short"):
+        jobs.lifetime(Limits(submission_seconds=90 * 60))
+
+
+SBATCH = """#!/bin/sh
+# A cluster of one machine: what is submitted runs at once.
+cp "$1" {folder}/script
+setsid sh "$1" > {folder}/out 2>&1 &
+echo $! >> {folder}/pids
+echo "Submitted batch job $!"
+"""
+
+
+@isolates
+def test_jobs_grade(adding: Assignment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    for name, text in {
+        "sbatch": SBATCH.format(folder=tmp_path),
+        "scancel": "#!/bin/sh\nkill -- -$1\n",
+    }.items():
+        (bin_ / name).write_text(text, encoding="utf-8")
+        (bin_ / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    path = tmp_path / "slurm.toml"
+    more = f'partition = "gpu"\ngres = "gpu:1"\nshared = "{tmp_path}"\ninterface = "lo"\n'
+    path.write_text(JOBS.replace("jobs = 2", "jobs = 1") + more, encoding="utf-8")
+    with Pool(Where(slurm=Jobs.read(path), wait=PATIENCE)) as pool:
+        found = list(grades(pool, adding, {"ada": SOLVED, "bob": SOLVED}))
+    assert [(one.score, one.status) for one in found] == [(3.0, Status.NEEDS_MANUAL)] * 2 or [
+        (one.score, one.status) for one in found
+    ] == [(3.0, Status.GRADED)] * 2
+    script = (tmp_path / "script").read_text(encoding="utf-8")
+    wanted = ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 01:30:00", "--lifetime 4980s")
+    assert all(line in script for line in wanted)
+    assert "-m grader.workers tls://" in script
+    pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
+    until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
