@@ -69,7 +69,10 @@ Workers = Annotated[int | None, typer.Option(help="Submissions at a time, on thi
 Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler: tls://HOST:PORT.")
 ]
-Ca = Annotated[Path | None, typer.Option("--tls-ca", help="Who signed the scheduler's key (PEM).")]
+Ca = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", "--tls-ca-file", help="Who signed the scheduler's key (PEM)."),
+]
 Cert = Annotated[Path | None, typer.Option("--tls-cert", help="Our certificate (PEM).")]
 Key = Annotated[Path | None, typer.Option("--tls-key", help="Our key (PEM).")]
 Slurm = Annotated[
@@ -363,11 +366,15 @@ def status(
     out.print(table)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def worker(
+    context: typer.Context,
     scheduler: Annotated[str, typer.Argument(help="Of a Dask scheduler: tls://HOST:PORT.")],
     slots: Annotated[
-        int | None, typer.Option(min=1, help="Submissions at a time; by cores and memory.")
+        int | None,
+        typer.Option(
+            "--slots", "--nworkers", min=1, help="Submissions at a time; by cores and memory."
+        ),
     ] = None,
     tls_ca: Ca = None,
     tls_cert: Cert = None,
@@ -376,17 +383,17 @@ def worker(
         str | None, typer.Option(help="Leave after so long, as in 2h or 90m: a job's walltime.")
     ] = None,
 ) -> None:
-    """Grade on this machine for whoever uses that scheduler, until it ends or Ctrl-C."""
+    """Grade on this machine for whoever uses that scheduler, until it ends or Ctrl-C.
+
+    Any other option is one of dask worker's, as --interface or --name.
+    """
     from grader import workers
 
     keys = {"--tls-ca-file": tls_ca, "--tls-cert": tls_cert, "--tls-key": tls_key}
     given = {name: str(value) for name, value in keys.items() if value is not None}
-    given |= {"--lifetime": lifetime, "--lifetime-stagger": "30s"} if lifetime else {}
-    count = slots or workers.slots(Limits().memory_bytes)
-    workers.serve(
-        [scheduler, "--nworkers", f"{count}", "--nthreads", "1"]
-        + [part for pair in given.items() for part in pair]
-    )
+    given |= {"--lifetime": lifetime} if lifetime else {}
+    given |= {"--nworkers": f"{slots or workers.slots(Limits().memory_bytes)}", "--nthreads": "1"}
+    workers.serve([scheduler, *context.args, *(part for pair in given.items() for part in pair)])
 
 
 @app.command()

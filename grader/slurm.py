@@ -19,8 +19,11 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from grader.errors import UsageError, nearest
@@ -122,8 +125,9 @@ class Jobs:
             )
         return int(left)
 
-    def cluster(self, limits: Limits, tries: int) -> SLURMCluster:
-        """Submit the jobs, and see to it that there are always as many.
+    @contextmanager
+    def cluster(self, limits: Limits, tries: int) -> Iterator[SLURMCluster]:
+        """Submit the jobs, and see to it that there are always as many, until the block ends.
 
         Args:
             limits: of what they grade.
@@ -133,38 +137,57 @@ class Jobs:
             UsageError: the jobs cannot be as the file says.
         """
         from dask_jobqueue import SLURMCluster
+        from distributed.security import Security
 
         slots = self.slots(limits)
         shared = Path(self.shared).expanduser()
         try:
             (shared / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+            keys = TemporaryDirectory(prefix=".keys-", dir=shared)
         except OSError as error:
             raise UsageError(f'shared = "{self.shared}": {error}') from None
-        cluster = SLURMCluster(
-            queue=self.partition,
-            account=self.account,
-            walltime=self.time,
-            cores=slots,  # Dask's word for threads: one a worker
-            processes=slots,
-            job_cpu=self.cores,
-            memory=self.memory,
-            job_extra_directives=[
-                *([f"--gres={self.gres}"] if self.gres else []),
-                *self.directives,
-            ],
-            job_script_prologue=list(self.setup),
-            worker_command="grader.workers",
-            worker_extra_args=[
-                *("--lifetime", f"{self.lifetime(limits)}s", "--lifetime-stagger", "30s"),
-            ],
-            python=sys.executable,
-            security=True,  # keys for this run alone
-            scheduler_options={"dashboard": False, "allowed_failures": tries - 1},
-            silence_logs=False,
-            interface=self.interface,
-            shared_temp_directory=str(shared),
-            log_directory=str(shared / "logs"),
+        made = Security.temporary().get_tls_config_for_role("worker")  # for this run alone
+        files = {name: Path(keys.name) / name for name in ("ca_file", "cert", "key")}
+        for name, path in files.items():
+            path.write_text(str(made[name]), encoding="ascii")
+        roles = [
+            f"tls_{role}_{name}"
+            for role in ("scheduler", "worker", "client")
+            for name in ("cert", "key")
+        ]
+        security = Security(
+            require_encryption=True,
+            tls_ca_file=str(files["ca_file"]),
+            **{role: str(files[role.rpartition("_")[2]]) for role in roles},
         )
-        # Where a job's time is over, its place is taken by a new one.
-        cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs)
-        return cluster
+        with (
+            keys,
+            SLURMCluster(
+                queue=self.partition,
+                account=self.account,
+                walltime=self.time,
+                cores=slots,  # Dask's word for threads: one a worker
+                processes=slots,
+                job_cpu=self.cores,
+                memory=self.memory,
+                job_extra_directives=[
+                    *([f"--gres={self.gres}"] if self.gres else []),
+                    *self.directives,
+                ],
+                job_script_prologue=[*self.setup, "export PYTHONSAFEPATH=1"],
+                worker_command="grader.cli worker",
+                worker_extra_args=[
+                    *("--lifetime", f"{self.lifetime(limits)}s", "--lifetime-stagger", "30s"),
+                ],
+                python=sys.executable,
+                security=security,
+                scheduler_options={"dashboard": False, "allowed_failures": tries - 1},
+                silence_logs=False,
+                interface=self.interface,
+                shared_temp_directory=str(shared),
+                log_directory=str(shared / "logs"),
+            ) as cluster,
+        ):
+            # Where a job's time is over, its place is taken by a new one.
+            cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs)
+            yield cluster

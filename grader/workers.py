@@ -13,7 +13,6 @@ import os
 import pickle
 import platform
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ import dask
 
 import grader
 from grader import ahead
-from grader.errors import GraderError
 from grader.grade import grade_with
 from grader.kernels.warm import share, warm
 from grader.launch import require_sandbox
@@ -54,7 +52,6 @@ SETTINGS = {
         "admin": {"tick": {"limit": "1h"}},  # a busy machine is no news
         "diagnostics": {"nvml": False},
     },
-    "logging": {"distributed": "critical"},
 }
 # Before distributed is imported, which reads them then. Not update_defaults: its own come later.
 dask.config.update(dask.config.config, SETTINGS, priority="old")
@@ -191,10 +188,3 @@ def _ends_within(seconds: float) -> Iterator[None]:
         yield
     finally:
         alarm.cancel()
-
-
-if __name__ == "__main__":  # python -m grader.workers: what a job of Slurm runs
-    try:
-        serve(sys.argv[1:])
-    except GraderError as error:
-        sys.exit(f"Error: {error}")

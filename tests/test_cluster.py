@@ -21,7 +21,7 @@ from distributed.security import Security
 from grader import workers
 from grader.cluster import Pool, Where
 from grader.errors import ClusterError, UsageError
-from grader.model import Assignment, Graded, Limits, Status, Submission
+from grader.model import Assignment, Graded, Limits, Submission
 from grader.slurm import Jobs
 
 UNIT = "01-adding"
@@ -315,7 +315,7 @@ def test_a_job_ends_before_its_time_is_over(tmp_path: Path) -> None:
 SBATCH = """#!/bin/sh
 # A cluster of one machine: what is submitted runs at once.
 cp "$1" {folder}/script
-setsid sh "$1" > {folder}/out 2>&1 &
+setsid sh {folder}/script > {folder}/out 2>&1 &
 echo $! >> {folder}/pids
 echo "Submitted batch job $!"
 """
@@ -337,12 +337,10 @@ def test_jobs_grade(adding: Assignment, tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text(JOBS.replace("jobs = 2", "jobs = 1") + more, encoding="utf-8")
     with Pool(Where(slurm=Jobs.read(path), wait=PATIENCE)) as pool:
         found = list(grades(pool, adding, {"ada": SOLVED, "bob": SOLVED}))
-    assert [(one.score, one.status) for one in found] == [(3.0, Status.NEEDS_MANUAL)] * 2 or [
-        (one.score, one.status) for one in found
-    ] == [(3.0, Status.GRADED)] * 2
+    assert [one.score for one in found] == [3.0, 3.0]
     script = (tmp_path / "script").read_text(encoding="utf-8")
-    wanted = ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 01:30:00", "--lifetime 4980s")
+    wanted = ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 01:30:00", "--lifetime 5220s")
     assert all(line in script for line in wanted)
-    assert "-m grader.workers tls://" in script
+    assert "-m grader.cli worker tls://" in script
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
     until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
