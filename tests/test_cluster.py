@@ -245,6 +245,49 @@ def test_a_scheduler_that_goes_stops_the_run_and_the_next_one_goes_on(
             list(found)
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, Callable[..., None]]]:
+    """A network of its own: its name, and what runs ``ip`` in it; ours is 10.213.77.1 there."""
+    name = f"g{os.getpid() % 100_000}"
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        ip("netns", "add", name)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no network of its own can be made here")
+    try:
+        ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        ip("address", "add", "10.213.77.1/30", "dev", name)
+        ip("link", "set", name, "up")
+        for device in ("lo", "eth0"):
+            ip("-n", name, "link", "set", device, "up")
+        ip("-n", name, "address", "add", "10.213.77.2/30", "dev", "eth0")
+        yield name, ip
+    finally:
+        ip("netns", "delete", name)
+
+
+@isolates
+def test_a_worker_behind_a_cut_network_is_replaced(
+    adding: Assignment, cluster: Cluster, elsewhere: tuple[str, Callable[..., None]]
+) -> None:
+    network, ip = elsewhere
+    cluster.start("10.213.77.1", DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP="12s")
+    cluster.worker(1, "ip", "netns", "exec", network)
+    answers = {"ada": SOLVED, "bob": SLEEPS.format(5), "eve": SOLVED}
+    with Pool(cluster.where()) as pool:
+        found = grades(pool, adding, answers)
+        first = next(found)
+        ip("link", "set", network, "down")
+        cluster.worker()
+        others = list(found)
+    assert {one.student: (one.score, one.notes) for one in (first, *others)} == dict.fromkeys(
+        answers, (3.0, ())
+    )
+
+
 def test_nobody_comes(adding: Assignment, cluster: Cluster) -> None:
     cluster.start()
     said: list[str] = []
