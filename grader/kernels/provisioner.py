@@ -118,8 +118,8 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             "seed": self.seed,
             "control_groups": self.control_groups,
         }
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)  # first: it may not be there
         listening = [_listen(f"{connection['ip']}-{connection[name]}") for name in CHANNELS]
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             descriptors = [*(one.fileno() for one in listening), folder]
             descriptors += [self.lend] if self.lend >= 0 else []
