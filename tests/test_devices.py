@@ -6,6 +6,7 @@ Here GPUs are files that pretend: who maps one holds its memory. On a real one: 
 from __future__ import annotations
 
 import ast
+import asyncio
 import errno
 import os
 import signal
@@ -521,11 +522,11 @@ def test_two_slots_share_a_device(
     for folder in folders:
         folder.mkdir()
 
-    def first() -> None:
+    async def first() -> None:
         wait = "import time; time.sleep(6)"
         ended.append(run(holding(gpus, 20_000_000), wait, folder=folders[0], gpu=True))
 
-    thread = threading.Thread(target=first)
+    thread = threading.Thread(target=lambda: asyncio.run(first()))
     thread.start()
     while not devices.held(device):
         time.sleep(0.05)

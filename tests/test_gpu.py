@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
 import subprocess
 import sys
@@ -171,12 +172,12 @@ def test_two_slots_share_a_device(
     (tmp_path / "second").mkdir()
     ended: list[NotebookNode] = []
 
-    def first() -> None:
+    async def first() -> None:
         wait = "import time; time.sleep(60)"
         executed = run(START, wait, limits=ROOMY, folder=tmp_path / "first", gpu=True)
         ended.append(executed)
 
-    thread = threading.Thread(target=first)
+    thread = threading.Thread(target=lambda: asyncio.run(first()))
     thread.start()
     wait_for(lambda: devices.held(device))
     second = run(START, limits=ROOMY, folder=tmp_path / "second", gpu=True)
