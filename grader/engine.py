@@ -33,7 +33,7 @@ from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager, papermill_engines
 
 from grader import launch
-from grader.errors import DeviceError, SandboxError
+from grader.errors import SandboxError
 from grader.judge.kernel import ANSWER, JudgedCells, JudgeKernel
 from grader.kernels import devices
 from grader.kernels.groups import Usage
@@ -486,10 +486,11 @@ def execute(
     except WarmError as error:
         raise SandboxError(f"no sandboxed kernel: {error}") from error
     if device is not None:
-        try:
-            devices.require_empty(device)
-        except DeviceError as error:  # whoever comes next is refused: this one was not disturbed
-            progress.nb.metadata["device_left"] = [f"after it had ended, {error}"]
+        # One that does not answer any more may have spoilt this run. One that is not empty has
+        # not, and whoever comes next is refused.
+        left = devices.strangers(device)
+        if left:
+            progress.nb.metadata["device_left"] = [f"after it had ended, {left}"]
 
 
 def run(

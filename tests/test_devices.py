@@ -77,7 +77,8 @@ def gpus(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait less for a device to be empty."""
-    monkeypatch.setattr(devices.require_empty, "__defaults__", (0.3,))
+    for wait in (devices.require_empty, devices.strangers):
+        monkeypatch.setattr(wait, "__defaults__", (0.3,))
 
 
 @pytest.fixture
@@ -454,6 +455,24 @@ def test_what_runs_in_another_slot_is_no_stranger(stranger: subprocess.Popen[str
         devices.require_empty(device, 0)
     with pytest.raises(DeviceError):
         devices.require_empty(device, 0)
+
+
+def test_a_device_that_is_lost_while_somebody_runs_gives_no_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, asked = devices.held, []
+
+    def held(device: Device, among: Any = None) -> dict[int, int]:
+        asked.append(among)
+        if len(asked) > 1 and among is None:  # not before the run, and not by the watchdog
+            raise DeviceError("lost")
+        return real(device, among)
+
+    monkeypatch.setattr(devices, "held", held)
+    unit = assignment(source(cell("assert False", "t", points=1)), gpu=True)
+    with pytest.raises(DeviceError, match="lost"):
+        grade(unit, submission(hw=notebook(cell("assert False", "t", points=1))))
+    assert len(asked) > 1
 
 
 def test_a_claim_ends_with_who_made_it(gpus: Path, stranger: subprocess.Popen[str]) -> None:

@@ -318,11 +318,22 @@ def claimed(device: Device, pids: Collection[int]) -> Iterator[None]:
 def require_empty(device: Device, patience: float = PATIENCE) -> None:
     """Do nothing where nobody holds memory of `device` but what runs in its slots now.
 
+    Raises:
+        DeviceError: what `strangers` returns or raises.
+    """
+    left = strangers(device, patience)
+    if left:
+        raise DeviceError(left)
+
+
+def strangers(device: Device, patience: float = PATIENCE) -> str:
+    """Return who else than its slots holds how much of `device`, and what to do; empty if nobody.
+
     Args:
-        patience: seconds to wait until it is so.
+        patience: seconds to wait until it is nobody.
 
     Raises:
-        DeviceError: who holds how much, and what to do.
+        DeviceError: the device does not answer.
     """
     end = time.monotonic() + patience
     while True:
@@ -333,14 +344,14 @@ def require_empty(device: Device, patience: float = PATIENCE) -> None:
         if claims:
             left.pop(0, None)  # of whom it is cannot be told
         if not left:
-            return
+            return ""
         if time.monotonic() > end:
             break
         time.sleep(0.05)
     whose = ", ".join(f"{_process(pid)} holds {size:,} bytes" for pid, size in left.items())
     pids = " ".join(str(pid) for pid in left if pid)
     advice = f"End it (kill {pids})" if pids else "Find it with nvidia-smi on the machine itself"
-    raise DeviceError(
+    return (
         f"{_called(device)} is not empty: {whose}. Nothing is graded on it until it is. "
         f"{advice}, or leave that device out of {VISIBLE}."
     )
