@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox demo test check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
+.PHONY: help sandbox demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ lab: $(VENV)/.base  ## take the lessons in JupyterLab
 
 test: sandbox check  ## check, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-gpu: sandbox $(VENV)/.dev  ## run the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu
 
 check: $(VENV)/.dev  ## lint, formatting, types, and notebooks/ up to date
 	$(BIN)/ruff check

@@ -20,7 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from grader import interop, needed, release
+from grader import interop, names, needed, release
 from grader.clean import MAX_FILE, grade_id, writable
 from grader.course import Course, source_notebook, variants, without_markers
 from grader.errors import UsageError, nearest
@@ -204,7 +204,7 @@ class Classroom:
         elif course is not None and unit in course:
             release.write_source(course, course[unit], self.source(unit))
             limits = course[unit].limits
-            parameters = (("profile", "quick"), ("seed", 0))
+            parameters = _parameters(course[unit])
             environment = ()
         elif not self.source(unit).is_dir():
             known = [lesson.unit for lesson in course.lessons] if course else []
@@ -232,7 +232,6 @@ class Classroom:
             environment=environment if not ours else (),
             lean=ours,
             **(_known(course[unit]) if ours and course is not None else {}),
-            gpu=course[unit].gpu if ours and course is not None else False,
             parameters=parameters,
         )
 
@@ -258,7 +257,21 @@ def _known(lesson: Lesson) -> dict[str, Any]:
             (cell.id, without_markers(cell.source)) for n, cell in enumerate(code) if n in must
         ]
         worlds.append((name, tuple(cells)))
-    return {"judged": lesson.judged, "misconceptions": tuple(known), "worlds": tuple(worlds)}
+    return {
+        "judged": lesson.judged,
+        "misconceptions": tuple(known),
+        "worlds": tuple(worlds),
+        "gpu": lesson.gpu,
+        "without_gpu": lesson.without_gpu,
+    }
+
+
+def _parameters(lesson: Lesson) -> tuple[tuple[str, str | int], ...]:
+    """What is injected; a device only where the lesson asks for its name."""
+    cells = [cell.source for cell in lesson.cells if "parameters" in cell.tags]
+    asked = {name for source in cells for name in names.bound(source)}
+    device = (("device", "cuda" if lesson.gpu else "cpu"),) if "device" in asked else ()
+    return (("profile", lesson.profile), ("seed", 0), *device)
 
 
 def _is_there(folder: Path) -> bool:

@@ -78,6 +78,7 @@ Key = Annotated[Path | None, typer.Option("--tls-key", help="Our key (PEM).")]
 Slurm = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Jobs of workers, as this TOML file says.")
 ]
+GpuSlots = Annotated[int, typer.Option(min=1, help="Submissions that share a GPU.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for a first worker elsewhere.")]
 Repeat = Annotated[
     int, typer.Option(min=1, help="Grade so often, with other seeds; name what disagrees.")
@@ -239,6 +240,7 @@ def grade(
     tls_cert: Cert = None,
     tls_key: Key = None,
     slurm: Slurm = None,
+    gpu_slots: GpuSlots = 1,
     wait: Wait = 600.0,
     no_sandbox: NoSandbox = False,
     repeat: Repeat = 1,
@@ -249,7 +251,7 @@ def grade(
 
     DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
     """
-    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, wait)
+    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
     classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
     from grader.batch import grade_class
     from grader.cluster import Pool
@@ -292,6 +294,7 @@ def regrade(
     tls_cert: Cert = None,
     tls_key: Key = None,
     slurm: Slurm = None,
+    gpu_slots: GpuSlots = 1,
     wait: Wait = 600.0,
     no_sandbox: NoSandbox = False,
     repeat: Repeat = 1,
@@ -299,7 +302,7 @@ def regrade(
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
-    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, wait)
+    where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
     classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
@@ -376,6 +379,7 @@ def worker(
             "--slots", "--nworkers", min=1, help="Submissions at a time; by cores and memory."
         ),
     ] = None,
+    gpu_slots: GpuSlots = 1,
     tls_ca: Ca = None,
     tls_cert: Cert = None,
     tls_key: Key = None,
@@ -393,7 +397,8 @@ def worker(
     given = {name: str(value) for name, value in keys.items() if value is not None}
     given |= {"--lifetime": lifetime} if lifetime else {}
     given |= {"--nworkers": f"{slots or workers.slots(Limits().memory_bytes)}", "--nthreads": "1"}
-    workers.serve([scheduler, *context.args, *(part for pair in given.items() for part in pair)])
+    arguments = [scheduler, *context.args, *(part for pair in given.items() for part in pair)]
+    workers.serve(arguments, gpu_slots)
 
 
 @app.command()
@@ -595,6 +600,7 @@ def _where(
     scheduler: str | None,
     keys: tuple[Path | None, Path | None, Path | None],
     slurm: Path | None,
+    gpu_slots: int,
     wait: float,
 ) -> Where:
     from grader.cluster import Where
@@ -602,7 +608,8 @@ def _where(
 
     if (count is not None) + (scheduler is not None) + (slurm is not None) > 1:
         raise UsageError("one of --workers, --scheduler and --slurm")
-    return Where(count, scheduler, *keys, Jobs.read(slurm) if slurm else None, wait)
+    jobs = Jobs.read(slurm) if slurm else None
+    return Where(count, scheduler, *keys, jobs, gpu_slots, wait)
 
 
 @contextmanager

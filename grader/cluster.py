@@ -11,6 +11,7 @@ import ipaddress
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING
 import dask
 
 from grader import ahead, workers
-from grader.errors import ClusterError
+from grader.errors import ClusterError, DeviceError
 from grader.grade import grade_with, set_aside
+from grader.kernels import devices
 from grader.kernels.warm import warm
 from grader.launch import require_sandbox
-from grader.model import Assignment, Graded, Submission
+from grader.model import Assignment, Graded, Submission, on_cpu
 from grader.slurm import Jobs
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Where:
         scheduler: address of a running Dask scheduler.
         ca, certificate, key: PEM files for TLS; by default those in Dask's own configuration.
         slurm: jobs of workers, submitted for this run.
+        gpu_slots: submissions that share a GPU of this machine.
         wait: seconds without any worker that may grade, after which it is given up.
     """
 
@@ -61,6 +64,7 @@ class Where:
     certificate: Path | None = None
     key: Path | None = None
     slurm: Jobs | None = None
+    gpu_slots: int = 1
     wait: float = 600.0
 
     @property
@@ -98,8 +102,13 @@ class Pool:
         self._differing: dict[str, str] = {}  # workers that are given nothing, and why
         self._said = ""
         self._idle_since: float | None = None
+        self._gpus: list[dict[str, str]] = []  # slots on this machine's
+        self._travels: tuple[Assignment, bytes] | None = None  # what was packed last
+        self._on_cpu: tuple[Assignment, Assignment] | None = None  # what was changed last
         if self.where.is_here and sandbox:
             require_sandbox()
+        if self.where.is_here:
+            self._gpus = devices.slots(self.where.gpu_slots)
         if not (self.where.is_here or sandbox):
             raise ClusterError("--no-sandbox is for this machine; others run submissions in rooms")
 
@@ -112,10 +121,11 @@ class Pool:
 
     def slots(self, assignment: Assignment) -> int:
         """Return how many submissions of `assignment` are graded side by side, as it is now."""
-        if self.where.is_here:
-            most = workers.slots(assignment.limits.memory_bytes)
-            return most if self.where.workers is None else self.where.workers or 1
-        return max(1, len(self._mine()))
+        if not self.where.is_here:
+            return max(1, len(self._mine(gpu=assignment.gpu)))
+        most = workers.slots(assignment.limits.memory_bytes)
+        count = most if self.where.workers is None else self.where.workers or 1
+        return min(count, len(self._gpus) or count) if assignment.gpu else count
 
     def grade(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Graded]]:
         """Grade `tasks` side by side; yield (its place, outcome) of each as it is done.
@@ -124,14 +134,13 @@ class Pool:
 
         Raises:
             ClusterError: there is nobody who grades, any longer or for too long.
+            DeviceError: there is no GPU, or none that is empty.
         """
         numbered = enumerate(tasks)
         if self.where.workers == 0:
             for place, (assignment, submission, seeds) in numbered:
-                yield (
-                    place,
-                    grade_with(assignment, submission, sandbox=self._sandbox, seeds=seeds),
-                )
+                here = devices.here(assignment)
+                yield place, grade_with(here, submission, sandbox=self._sandbox, seeds=seeds)
             return
         suspects: list[tuple[int, Task]] = []
         for place, task, graded in self._side_by_side(numbered):
@@ -153,22 +162,25 @@ class Pool:
 
         done: Queue[Future[Graded]] = Queue()
         waiting: dict[str, tuple[int, Task, Future[Graded]]] = {}
-        travelling: tuple[Assignment | None, bytes] = (None, b"")
+        refused: Counter[int] = Counter()  # by a GPU that was not empty
+
+        def give(place: int, task: Task) -> None:
+            future = self._submit(task)
+            waiting[future.key] = (place, task, future)
+            future.add_done_callback(done.put)
+
         upcoming = next(numbered, None)
         try:
             while upcoming is not None or waiting:
                 while upcoming is not None and len(waiting) < self._wanted(upcoming[1][0]):
-                    place, task = upcoming
-                    if travelling[0] is not task[0]:
-                        travelling = (task[0], workers.packed(task[0]))
-                    future = self._submit(travelling[1], task)
-                    waiting[future.key] = (place, task, future)
-                    future.add_done_callback(done.put)
+                    give(*upcoming)
                     upcoming = next(numbered, None)
                 try:
                     future = done.get(timeout=LOOK)
                 except Empty:
-                    self._look()
+                    # All that wait are of one unit, as good as always.
+                    _, (assignment, _, _), _ = next(iter(waiting.values()))
+                    self._look(gpu=self._fitting(assignment).gpu)
                     continue
                 place, task, _ = waiting.pop(future.key)
                 self._idle_since = None
@@ -176,6 +188,13 @@ class Pool:
                     yield place, task, future.result()
                 except KilledWorker:
                     yield place, task, None
+                except DeviceError as error:
+                    refused[place] += 1
+                    if refused[place] == TRIES:
+                        raise
+                    self._tell(str(error))
+                    time.sleep(LOOK)
+                    give(place, task)
                 except FutureCancelledError:
                     raise _gone() from None
                 except Exception as error:  # a worker's machine, out of memory or of disk
@@ -184,23 +203,45 @@ class Pool:
             for _, _, future in waiting.values():
                 future.release()
 
-    def _submit(self, assignment: bytes, task: Task) -> Future[Graded]:
-        client = self._connected(task[0])
+    def _submit(self, task: Task) -> Future[Graded]:
+        assignment, submission, seeds = task
+        client = self._connected(assignment)
+        fitting = self._fitting(assignment)
+        if self._travels is None or self._travels[0] is not fitting:
+            self._travels = (fitting, workers.packed(fitting))
         return client.submit(
             workers.work,
-            assignment,
-            task[1],
+            self._travels[1],
+            submission,
             self._sandbox,
-            tuple(task[2]),
+            tuple(seeds),
             # All of one prefix, or Dask would keep a record of each for ever.
             key=f"grade-{uuid.uuid4().hex}",
-            resources={workers.resource(): 1},
+            resources={workers.resource(gpu=fitting.gpu): 1},
         )
+
+    def _fitting(self, assignment: Assignment) -> Assignment:
+        """Return `assignment` as the workers can grade it: without a GPU where they have none.
+
+        Raises:
+            DeviceError: it needs one, and this machine has none.
+        """
+        if not assignment.gpu or (self.where.is_here and self._gpus):
+            return assignment
+        if self.where.is_here:
+            fitting = devices.here(assignment)
+        elif assignment.without_gpu == "quick" and self._mine() and not self._mine(gpu=True):
+            fitting = on_cpu(assignment)
+        else:
+            return assignment  # for a worker with a GPU, that may still come
+        if self._on_cpu is None or self._on_cpu[0] is not assignment:
+            self._on_cpu = (assignment, fitting)
+        return self._on_cpu[1]
 
     def _wanted(self, assignment: Assignment) -> int:
         """Return how many tasks are given out: a little more than there are slots."""
         self._connected(assignment)
-        slots = self.slots(assignment)
+        slots = self.slots(self._fitting(assignment))
         return slots + 1 + slots // 8
 
     # ---- who is there
@@ -248,8 +289,11 @@ class Pool:
                 },
             },
             workers={
-                number: {"cls": Nanny, "options": common | workers.options(number, zygotes)}
-                for number in range(self.slots(assignment))
+                number: {
+                    "cls": Nanny,
+                    "options": common | workers.options(number, zygotes, self._gpus),
+                }
+                for number in range(self.slots(replace(assignment, gpu=False)))
             },
             security=keys,
             silence_logs=False,
@@ -290,15 +334,19 @@ class Pool:
             )
         return client
 
-    def _mine(self) -> list[str]:
-        """Return the addresses of the workers that may grade."""
+    def _mine(self, *, gpu: bool = False) -> list[str]:
+        """Return the addresses of the workers that may grade; with `gpu`, on one of theirs."""
         if self._client is None:
             return []
         known = self._client.scheduler_info(n_workers=-1)["workers"]
-        return [where for where, one in known.items() if workers.resource() in one["resources"]]
+        wanted = workers.resource(gpu=gpu)
+        return [where for where, one in known.items() if wanted in one["resources"]]
 
-    def _look(self) -> None:
+    def _look(self, *, gpu: bool) -> None:
         """See who is there, and say what is waited for.
+
+        Args:
+            gpu: a worker is of use only if it has one.
 
         Raises:
             ClusterError: nobody came for so long, or the scheduler has gone.
@@ -311,15 +359,14 @@ class Pool:
         if self.where.is_here:
             return
         known = client.scheduler_info(n_workers=-1)["workers"]
-        mine = self._mine()
-        for address in set(known) - set(mine) - set(self._differing):
+        for address in set(known) - set(self._mine()) - set(self._differing):
             self._differing[address] = self._why(client, address)
             self._tell(f"left out: worker {known[address]['name']}: {self._differing[address]}")
-        if mine:
+        if self._mine(gpu=gpu):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or time.monotonic()
-        self._tell("waiting for a worker")
+        self._tell("waiting for a worker with a GPU" if gpu else "waiting for a worker")
         if time.monotonic() - self._idle_since > self.where.wait:
             left_out = "".join(f"\nleft out: {why}" for why in self._differing.values())
             raise ClusterError(

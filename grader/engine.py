@@ -35,6 +35,7 @@ from papermill.engines import NotebookExecutionManager, papermill_engines
 from grader import launch
 from grader.errors import SandboxError
 from grader.judge.kernel import ANSWER, FIND_ANSWER, JudgedCells, JudgeKernel
+from grader.kernels import devices
 from grader.kernels.groups import Usage
 from grader.kernels.warm import WarmError
 from grader.model import Limits
@@ -58,6 +59,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         limits: Limits,
         skip: Collection[str],
         judge: JudgeKernel | None,
+        device: devices.Device | None,
         **options: Any,
     ) -> None:
         super().__init__(notebook, manager, record_timing=False, **options)
@@ -69,15 +71,21 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         self._resident = psutil.Process().memory_info().rss
         self._skip = skip
         self._judge = judge
+        self._device = device
 
     async def run(self, environment: dict[str, str], progress: NotebookExecutionManager) -> None:
         """Start a kernel, run every code cell, stop the kernel."""
         self.reset_execution_trackers()
         # What a kernel writes past its channels (warnings of its own, C code) is nobody's output.
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        claim = contextlib.ExitStack()  # until the kernel has ended
         try:
             lent = launch.lend(self.km, self._judge.far.fileno()) if self._judge else {}
             async with self.async_setup_kernel(env=environment, **quiet, **lent):
+                if self._device is not None:
+                    provisioner = self.km.provisioner
+                    pids = getattr(provisioner, "pids", None) or (provisioner.pid,)
+                    claim.enter_context(devices.claimed(self._device, pids))
                 self._environment = environment
                 if self._judge is not None:
                     await self._must_find_answer()
@@ -96,6 +104,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             # Where no kernel could be started, nbclient leaves its clean-up to the end of the
             # process, which then shows a traceback of nobody's.
             atexit.unregister(self._cleanup_kernel)
+            claim.close()
             if self._judge is not None:
                 await self._judge.end()
 
@@ -170,7 +179,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         assert judge is not None
         if judge.over:
             return Proof.NOT_RUN, "the judge's kernel had ended before"
-        await judge.start(self._environment)
+        # On the CPU: what a test expects must not depend on the device, nor take of its memory.
+        await judge.start(self._environment | devices.environment(None))
         self._begin()
         options = {"silent": True, "store_history": False, "stop_on_error": False}
         serving = self.kc.execute(self._serve, **options)
@@ -454,23 +464,30 @@ def execute(
     folder: Path,
     *,
     sandbox: bool,
-    gpu: bool = False,
+    gpu: bool | None = False,
     skip: Collection[str] = (),
     tests: JudgedCells | None = None,
     seed: int | None = None,
 ) -> None:
     """Run the notebook that `progress` holds; what `grader.judged` gives to papermill."""
     variables = launch.warm_environment if sandbox else launch.cold_environment
+    device = devices.own() if gpu else None
+    if device is not None:
+        devices.require_empty(device)
+        limits = devices.capped(limits, device)
+    if gpu is not None:
+        environment = environment | devices.environment(device)
     judge = None
     if tests is not None:
         own = launch.manager(kernel_name, Limits(), sandbox=sandbox, judge=True, seed=seed)
         judge = JudgeKernel(tests, own)
     client = JudgedClient(
         progress.nb,
-        launch.manager(kernel_name, limits, sandbox=sandbox, gpu=gpu, seed=seed),
+        launch.manager(kernel_name, limits, sandbox=sandbox, device=device, seed=seed),
         limits,
         skip,
         judge,
+        device,
         startup_timeout=launch.START_SECONDS,
         resources={"metadata": {"path": str(folder)}},
         # In a room nothing has to be put in order before the end.
@@ -481,6 +498,12 @@ def execute(
         run_sync(client.run)(variables(environment), progress)
     except WarmError as error:
         raise SandboxError(f"no sandboxed kernel: {error}") from error
+    if device is not None:
+        # One that does not answer any more may have spoilt this run. One that is not empty has
+        # not, and whoever comes next is refused.
+        left = devices.strangers(device)
+        if left:
+            progress.nb.metadata["device_left"] = [f"after it had ended, {left}"]
 
 
 def run(
@@ -490,7 +513,7 @@ def run(
     environment: dict[str, str],
     *,
     sandbox: bool = True,
-    gpu: bool = False,
+    gpu: bool | None = False,
     skip: Collection[str] = (),
     tests: JudgedCells | None = None,
     seed: int | None = None,
@@ -500,12 +523,15 @@ def run(
     A cell that nothing is known of (the kernel did not even start) is ``not run``.
 
     Args:
+        gpu: run it on this process's GPU, which nobody else uses but its other slots; None for
+            an author's own run in an ordinary kernel, which sees what he sees.
         skip: ids of cells that are left out.
         tests: the cells that a judge's kernel runs; by default the student's kernel runs all.
         seed: of the random numbers of Python, NumPy and torch; None for new ones.
 
     Raises:
         SandboxError: the kernel was to be isolated, and cannot be.
+        DeviceError: there is no GPU for it, or it is not empty, or it does not answer any more.
     """
     notebook.metadata.setdefault("papermill", {})
     try:

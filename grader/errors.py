@@ -6,6 +6,7 @@
     ├── AssignmentError         an nbgrader source folder that nbgrader itself refuses
     ├── SubmissionError         a submitted file that cannot be read (becomes a stored verdict)
     ├── SandboxError            this machine cannot isolate a kernel; says what is missing
+    ├── DeviceError             no GPU, or one that is not empty: grade it elsewhere, or later
     └── ClusterError            there are no workers, or they cannot be reached
 
 `grader.check.CheckFailed` stands apart: it is a student's, and `check` imports nothing of ours.
@@ -54,6 +55,13 @@ class SubmissionError(GraderError):
 
 class SandboxError(GraderError):
     """A kernel cannot be isolated here, and nobody has typed that it need not be."""
+
+
+class DeviceError(GraderError):
+    """A GPU that is needed is not there, does not answer, or holds what is somebody else's.
+
+    Nothing is known of the submission: another slot can grade it, or this one later.
+    """
 
 
 class ClusterError(GraderError):

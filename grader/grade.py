@@ -27,8 +27,9 @@ from papermill.parameterize import parameterize_notebook
 
 from grader import clean, engine, evidence, names, needed, release, score
 from grader.course import Course
-from grader.errors import GraderError, SandboxError, SubmissionError
+from grader.errors import DeviceError, GraderError, SandboxError, SubmissionError
 from grader.judge.kernel import JudgedCells
+from grader.kernels import devices
 from grader.lesson import Lesson
 from grader.model import (
     Assignment,
@@ -53,14 +54,19 @@ MAX_DEPTH = 5  # folders within folders that are looked into
 def grade(
     assignment: Assignment, submission: Submission, *, sandbox: bool = True, seed: int = 0
 ) -> Graded:
-    """Return what `submission` is worth. Never raises: a failure of ours is a verdict too.
+    """Return what `submission` is worth. A failure of ours is a verdict too.
 
     Args:
         sandbox: isolate its kernels; where that cannot be done it comes back as broken.
         seed: of the random numbers of Python, NumPy and torch, in every notebook.
+
+    Raises:
+        DeviceError: there is no GPU for it that is empty and answers. Nothing else is raised.
     """
     began = time.monotonic()
     notes = list(submission.notes)
+    if assignment.without_gpu == "quick" and not assignment.gpu:
+        notes.append("graded on the CPU, in its quick profile: no GPU was in reach")
     handed_in = dict(submission.notebooks)
     graded: list[GradedNotebook] = []
     read = 0
@@ -73,7 +79,11 @@ def grade(
                 notebook, remarks = clean.clean(source, handed_in[source.name])
                 read += 1
                 notes += remarks
-                graded.append(_run(assignment, source, notebook, folder, sandbox, seed))
+                one, remarks = _run(assignment, source, notebook, folder, sandbox, seed)
+                graded.append(one)
+                notes += remarks
+            except DeviceError:  # another slot can grade it, or this one later
+                raise
             except SandboxError as error:  # the machine is at fault, and says what it needs
                 notes.append(str(error))
                 graded.append(_blank(source, Verdict.BROKEN, "the grader failed, not you"))
@@ -93,7 +103,7 @@ def grade(
         files=written,
         seed=seed,
         seconds=time.monotonic() - began,
-        machine=machine(),
+        machine=machine(gpu=assignment.gpu),
     )
 
 
@@ -113,9 +123,11 @@ def grade_with(
     return replace(first, notes=(*first.notes, *notes))
 
 
-def machine() -> str:
-    """Return what is worth knowing of this machine."""
-    return f"{socket.gethostname()}, {platform.machine()}, {os.cpu_count()} cores"
+def machine(*, gpu: bool = False) -> str:
+    """Return what is worth knowing of this machine; of its GPU too, where that was used."""
+    parts = [socket.gethostname(), platform.machine(), f"{os.cpu_count()} cores"]
+    found = devices.devices() if gpu else ()
+    return ", ".join(parts + [one.name for one in found[:1]])
 
 
 def set_aside(assignment: Assignment, submission: Submission, reason: str) -> Graded:
@@ -140,7 +152,7 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
         notebook = nbformat.reads(content.decode("utf-8-sig"), as_version=4)
     for cell in notebook.cells:
         cell.setdefault("metadata", nbformat.from_dict({}))
-    notebook = engine.run(notebook, path.parent, limits, {}, sandbox=False)
+    notebook = engine.run(notebook, path.parent, limits, {}, sandbox=False, gpu=None)
     return score.results(path.stem, notebook)
 
 
@@ -154,7 +166,8 @@ def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
         folder = Path(name) / lesson.unit
         release.write_source(course, lesson, folder)
         notebook = nbformat.read(folder / f"{lesson.notebook}.ipynb", as_version=4)
-        notebook = engine.run(notebook, folder, Limits(600, 3600), {}, sandbox=False)
+        gpu = None if lesson.gpu else False
+        notebook = engine.run(notebook, folder, Limits(600, 3600), {}, sandbox=False, gpu=gpu)
     for cell in notebook.cells:
         judged = cell.metadata.get("judged", {})
         if judged.get("error"):
@@ -169,7 +182,8 @@ def _run(
     folder: Path,
     sandbox: bool,
     seed: int,
-) -> GradedNotebook:
+) -> tuple[GradedNotebook, list[str]]:
+    """Return the verdicts on one notebook, and what is to be noted of its run."""
     if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
         for cell in notebook.cells:
@@ -204,13 +218,15 @@ def _run(
             tests=tests,
             seed=seed,
         )
-    return GradedNotebook(
+    notes = list(notebook.metadata.pop("device_left", ()))
+    graded = GradedNotebook(
         name=source.name,
         cells=_with_hints(assignment, score.results(source.name, notebook)),
         evidence=(*_evidence(notebook, own), *notebook.metadata.pop("evidence", ())),
         executed=nbformat.writes(score.settle(notebook)),
         unanswered=score.unanswered(notebook),
     )
+    return graded, notes
 
 
 def _tests(notebook: NotebookNode) -> frozenset[str]:

@@ -27,7 +27,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         limits: Any = None,
         environment: dict[str, str] | None = None,
         cwd: str | Path | None = None,
-        gpu: bool = False,
+        gpu: bool | None = False,
         skip: Collection[str] = (),
         tests: Any = None,
         seed: int | None = None,
@@ -39,7 +39,7 @@ class JudgedEngine(Engine):  # type: ignore[misc]  # papermill ships no types
         Args:
             limits: a `grader.model.Limits`: what a cell and the notebook may use.
             environment: variables added to the kernel's.
-            gpu: let a sandboxed kernel use the GPU.
+            gpu: run it on the GPU; see `grader.engine.run`.
             skip: ids of cells that are left out.
             tests: a `grader.judge.kernel.JudgedCells`: the cells that a judge's kernel runs.
             seed: of the kernel's random numbers.

@@ -27,7 +27,7 @@ import data
 import grader
 from data.local import CACHE_VARIABLE, DATA_VARIABLE, cache_folder, data_folder
 from grader.errors import SandboxError
-from grader.kernels import doctor
+from grader.kernels import devices, doctor
 from grader.kernels.warm import short_folder
 from grader.model import Limits
 
@@ -35,7 +35,7 @@ MAX_MESSAGE = 32_000_000  # bytes: a larger message is not even received
 START_SECONDS = 90.0  # a cold start of a kernel on a loaded machine
 
 # A student's program has no business with these, and some would tell it that it is being graded.
-HIDDEN_PREFIXES = ("NBGRADER_", "PAPERMILL_", "PYTEST_")
+HIDDEN_PREFIXES = ("GRADER_", "NBGRADER_", "PAPERMILL_", "PYTEST_")
 HIDDEN_VARIABLES = {"CI", "PYTHONPATH", "PYTHONSTARTUP"}
 
 
@@ -123,13 +123,14 @@ def manager(
     limits: Limits,
     *,
     sandbox: bool,
-    gpu: bool = False,
+    device: devices.Device | None = None,
     judge: bool = False,
     seed: int | None = None,
 ) -> JudgedManager:
     """Return a manager for one kernel of the spec `name`.
 
     Args:
+        device: the GPU of a kernel that is isolated; None for none.
         judge: it is the judge's, which sees more of ours.
         seed: of its random numbers, where it is isolated; None for new ones.
 
@@ -146,7 +147,7 @@ def manager(
         made.warm = {
             "limits": asdict(limits),
             "show": [str(path) for path in shown(judge=judge)],
-            "gpu": gpu,
+            "device": asdict(device) if device is not None else {},
             "judge": judge,
             "seed": seed,
         }

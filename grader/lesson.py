@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jupytext
 import yaml
@@ -46,7 +46,11 @@ HEADER_KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "a list of units: [01-neurons]",
     ),
     "limits": (lambda value: isinstance(value, dict), "one line for each limit below it"),
-    "gpu": (lambda value: isinstance(value, bool), "true or false"),
+    "gpu": (
+        lambda value: isinstance(value, bool) or value == "optional",
+        "true, false or optional",
+    ),
+    "profile": (lambda value: value in ("quick", "full"), "quick or full"),
     "tests": (lambda value: value in ("judge", "in-kernel"), "judge or in-kernel"),
 }
 
@@ -92,7 +96,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A unit's lesson as its author wrote it."""
+    """A unit's lesson as its author wrote it.
+
+    Attributes:
+        gpu: it is graded on one.
+        without_gpu: what becomes of it where there is none: see `grader.model.Assignment`.
+        profile: in which it is graded.
+    """
 
     unit: str
     path: Path
@@ -100,6 +110,8 @@ class Lesson:
     minutes: int
     prerequisites: tuple[str, ...]
     gpu: bool
+    without_gpu: Literal["wait", "quick"]
+    profile: str
     judged: bool
     limits: Limits
     cells: tuple[Cell, ...]
@@ -138,6 +150,8 @@ def load(path: Path) -> Lesson:
         minutes=header["minutes"],
         prerequisites=tuple(header.get("prerequisites") or ()),
         gpu=bool(header.get("gpu", False)),
+        without_gpu="quick" if header.get("gpu") == "optional" else "wait",
+        profile=header.get("profile", "quick"),
         judged=header.get("tests", "judge") == "judge",
         limits=Limits(**(header.get("limits") or {})),
         cells=cells,

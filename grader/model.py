@@ -7,9 +7,9 @@ and nobody can change a notebook that somebody else holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 RECORD = "graded.json"  # the file that keeps `Graded.to_dict`, beside the executed notebooks
 
@@ -116,7 +116,8 @@ class Assignment:
         files: support files beside the notebooks, (relative path, content).
         environment: variables that the kernel is given. nbgrader promises its authors
             ``NBGRADER_EXECUTION``; a lesson of ours never learns that it is being graded.
-        gpu: the unit's header asks for one.
+        gpu: it is to run on one.
+        without_gpu: what becomes of it where there is none: it waits, or `on_cpu` is graded.
         lean: the course's own cells are run only where a mark can depend on them.
         misconceptions: known wrong solutions; their hints go into feedback.
         worlds: (exercise, ((name, source) of the cells that its answer stands on, itself right)).
@@ -130,11 +131,19 @@ class Assignment:
     limits: Limits = field(default_factory=Limits)
     environment: tuple[tuple[str, str], ...] = ()
     gpu: bool = False
+    without_gpu: Literal["wait", "quick"] = "wait"
     lean: bool = False
     judged: bool = False
     misconceptions: tuple[Misconception, ...] = ()
     worlds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     parameters: tuple[tuple[str, str | int], ...] = ()
+
+
+def on_cpu(assignment: Assignment) -> Assignment:
+    """Return `assignment` as it is graded without a GPU: in its quick profile."""
+    instead: dict[str, str | int] = {"profile": "quick", "device": "cpu"}
+    parameters = tuple((key, instead.get(key, value)) for key, value in assignment.parameters)
+    return replace(assignment, gpu=False, parameters=parameters)
 
 
 @dataclass(frozen=True)

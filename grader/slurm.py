@@ -51,6 +51,7 @@ class Jobs:
     partition: str | None = None
     account: str | None = None
     gres: str | None = None
+    gpu_slots: int = 1
     interface: str | None = None
     shared: str = "~/.grader-slurm"
     directives: tuple[str, ...] = ()
@@ -79,8 +80,8 @@ class Jobs:
         if missing:
             raise UsageError(f"{path}: {', '.join(missing)}: not set")
         made = cls(**given)
-        if min(made.jobs, made.cores) < 1:
-            raise UsageError(f"{path}: jobs and cores are 1 at least")
+        if min(made.jobs, made.cores, made.gpu_slots) < 1:
+            raise UsageError(f"{path}: jobs, cores and gpu_slots are 1 at least")
         made.seconds()
         made.slots(Limits())
         return made
@@ -177,6 +178,7 @@ class Jobs:
                 job_script_prologue=[*self.setup, "export PYTHONSAFEPATH=1"],
                 worker_command="grader.cli worker",
                 worker_extra_args=[
+                    *("--gpu-slots", f"{self.gpu_slots}"),
                     *("--lifetime", f"{self.lifetime(limits)}s", "--lifetime-stagger", "30s"),
                 ],
                 python=sys.executable,

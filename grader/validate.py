@@ -25,6 +25,7 @@ from grader.cluster import run
 from grader.course import Course, Variant, exports, variants
 from grader.errors import LessonError, UsageError, nearest
 from grader.judge.trial import hidden_lines
+from grader.kernels import devices
 from grader.lesson import Lesson, Role
 from grader.model import Assignment, CellResult, Graded, Submission, Verdict
 from grader.mutants import Mutant, mutants
@@ -127,7 +128,7 @@ def validate(
     report = Report(lesson.unit, {name: ExerciseReport(name) for name in known if name in chosen})
     report.problems += _unknown_names(lesson)
     with tempfile.TemporaryDirectory() as folder:
-        assignment = Classroom(Path(folder) / "class").assignment(lesson.unit, course)
+        assignment = devices.here(Classroom(Path(folder) / "class").assignment(lesson.unit, course))
         report.problems += _leaks(course, lesson, Path(folder) / "release")
     cases = list(_variant_cases(lesson, assignment, report))
     if not exercises:

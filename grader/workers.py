@@ -26,6 +26,7 @@ import dask
 import grader
 from grader import ahead
 from grader.grade import grade_with
+from grader.kernels import devices
 from grader.kernels.warm import share, warm
 from grader.launch import require_sandbox
 from grader.model import Assignment, Graded, Submission
@@ -111,13 +112,23 @@ def slots(memory: int) -> int:
     return max(1, min(int(CPU_COUNT), int(MEMORY_LIMIT * 0.9) // memory))
 
 
-def options(number: int, zygotes: Path | None) -> dict[str, Any]:
-    """Return what Dask's nanny of worker `number` of this machine is told of it."""
+def options(number: int, zygotes: Path | None, gpus: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return what Dask's nanny of worker `number` of this machine is told of it.
+
+    Args:
+        gpus: slots on this machine's GPUs; the first workers have one each.
+    """
     environment = {ZYGOTES: str(zygotes or "")}
-    return {"env": environment, "resources": {resource(): 1}}
+    if number >= len(gpus):
+        return {"env": environment, "resources": {resource(): 1}}
+    return {
+        "env": {**environment, **gpus[number]},
+        "resources": {resource(): 1, resource(gpu=True): 1},
+    }
 
 
 _numbers = itertools.count()  # of the nannies of this process
+_gpus: list[dict[str, str]] = []  # slots that they share out
 
 
 def dask_setup(nanny: Nanny) -> None:
@@ -128,19 +139,23 @@ def dask_setup(nanny: Nanny) -> None:
     """
     require_sandbox()
     warm().prepare()
-    told = options(next(_numbers), warm().folder)
+    told = options(next(_numbers), warm().folder, _gpus)
     nanny.env |= told["env"]
     nanny.resources = {**(nanny.resources or {}), **told["resources"]}
     nanny.nthreads = 1
 
 
-def serve(arguments: Sequence[str]) -> None:
+def serve(arguments: Sequence[str], gpu_slots: int) -> None:
     """Be what ``dask worker`` with these arguments is, with workers that grade, until it ends.
+
+    Args:
+        gpu_slots: submissions that share a GPU.
 
     Raises:
         SandboxError: this machine cannot isolate submissions.
     """
     require_sandbox()
+    _gpus.extend(devices.slots(gpu_slots))
     ahead.begin(sandbox=True)
     from distributed.cli.dask_worker import main
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,7 +22,8 @@ from distributed.security import Security
 
 from grader import workers
 from grader.cluster import Pool, Where
-from grader.errors import ClusterError, UsageError
+from grader.errors import ClusterError, DeviceError, GraderError, UsageError
+from grader.kernels import devices
 from grader.model import Assignment, Graded, Limits, Submission
 from grader.slurm import Jobs
 
@@ -110,6 +113,95 @@ def test_slots_are_what_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) 
     assert workers.slots(2**20) == 16
     assert workers.slots(2 * 2**30) == 7  # a tenth is left to everything else
     assert workers.slots(2**40) == 1
+
+
+# ---- GPUs ------------------------------------------------------------------------------------
+
+LOOKS = f"import os\nprint('I see', os.environ['CUDA_VISIBLE_DEVICES'])\n{SOLVED}"
+
+
+@pytest.fixture
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with two GPUs, that pretend."""
+    folder = tmp_path / "gpus"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"PRETEND-{number}").touch()
+        os.truncate(folder / f"PRETEND-{number}", 2**30)
+    monkeypatch.setenv(devices.PRETEND, str(folder))
+    monkeypatch.delenv(devices.VISIBLE, raising=False)
+    return folder
+
+
+def seen(graded: Graded) -> list[str]:
+    return re.findall(r"I see ([\w-]*)", graded.notebooks[0].executed)
+
+
+@isolates
+@pytest.mark.usefixtures("gpus")
+def test_each_gpu_slot_grades_on_its_own_device(adding: Assignment) -> None:
+    unit = replace(adding, gpu=True)
+    answers = {f"student-{n}": LOOKS for n in range(4)}
+    with Pool(3) as pool:
+        assert pool.slots(unit) == 2
+        assert pool.slots(adding) == 3
+        found = list(grades(pool, unit, answers))
+        [other] = grades(pool, adding, {"ada": LOOKS})
+    assert [one.score for one in found] == [3.0] * 4
+    assert {name for one in found for name in seen(one)} == {"PRETEND-0", "PRETEND-1"}
+    assert "pretends" in found[0].machine
+    assert seen(other) in ([], [""])
+
+
+@isolates
+def test_a_gpu_that_a_stranger_holds_grades_nothing(
+    adding: Assignment, gpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "PRETEND-0")
+    monkeypatch.setattr("grader.cluster.LOOK", 0.1)
+    holds = "import mmap, sys, time\nf = open(sys.argv[1], 'rb')\n"
+    holds += "held = mmap.mmap(f.fileno(), 5000000, prot=mmap.PROT_READ)\nprint()\ntime.sleep(600)"
+    command = [sys.executable, "-uc", holds, str(gpus / "PRETEND-0")]
+    said: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None
+        stranger.stdout.readline()
+        with (
+            Pool(1, say=said.append) as pool,
+            pytest.raises(DeviceError, match=f"{stranger.pid}"),
+        ):
+            list(grades(pool, replace(adding, gpu=True), {"ada": SOLVED}))
+        stranger.kill()
+    assert said
+    with Pool(1) as pool:
+        [graded] = grades(pool, replace(adding, gpu=True), {"ada": SOLVED})
+    assert graded.score == 3.0
+
+
+@isolates
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_without_a_gpu_a_unit_waits_or_runs_on_the_cpu(
+    adding: Assignment, elsewhere: bool, request: pytest.FixtureRequest
+) -> None:
+    if devices.devices():
+        pytest.skip("this machine has one")
+    where = Where(1)
+    if elsewhere:
+        cluster = request.getfixturevalue("cluster")
+        cluster.start()
+        cluster.worker()
+        where = cluster.where(wait=8)
+    said: list[str] = []
+    with Pool(where, say=said.append) as pool:
+        optional = replace(adding, gpu=True, without_gpu="quick")
+        if elsewhere:
+            list(grades(pool, adding, {"ada": SOLVED}))  # the worker is there
+        [graded] = grades(pool, optional, {"ada": SOLVED})
+        assert graded.score == 3.0
+        assert any("on the CPU, in its quick profile" in note for note in graded.notes)
+        with pytest.raises(GraderError, match=r"waits for a GPU|no worker for 8 seconds"):
+            list(grades(pool, replace(adding, gpu=True), {"ada": SOLVED}))
+    assert said == (["waiting for a worker with a GPU"] if elsewhere else [])
 
 
 # ---- a scheduler -----------------------------------------------------------------------------

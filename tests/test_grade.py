@@ -1,4 +1,4 @@
-"""grade(assignment, submission): values in, values out, and it never raises."""
+"""grade(assignment, submission): values in, values out, whatever was handed in."""
 
 from __future__ import annotations
 

@@ -347,36 +347,6 @@ def test_cpu_time_of_all_threads_is_counted(
     assert time.monotonic() - began < 25
 
 
-def test_gpu_memory_is_that_of_the_room_s_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pynvml
-
-    running = {
-        "gpu 0": [
-            SimpleNamespace(pid=7, usedGpuMemory=100),
-            SimpleNamespace(pid=8, usedGpuMemory=9),
-        ],
-        "gpu 1": [
-            SimpleNamespace(pid=7, usedGpuMemory=None),
-            SimpleNamespace(pid=5, usedGpuMemory=1),
-        ],
-    }
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: f"gpu {index}")
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", running.get)
-    assert groups.gpu_bytes({7, 5}) == 101
-
-
-def test_gpu_memory_is_nothing_where_there_is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pynvml
-
-    def missing() -> None:
-        raise pynvml.NVMLError_LibraryNotFound
-
-    monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    assert groups.gpu_bytes({1}) == 0
-
-
 # ---- control groups ---------------------------------------------------------------------------
 
 
@@ -444,19 +414,6 @@ def test_rooms_need_no_root(tmp_path: Path) -> None:
     uid, works, ran, seen, made = json.loads(said.stdout.splitlines()[-1])
     assert (uid, works, ran, made) == (1234, True, ["ok", "ok"], ["made"])
     assert seen == "1000 ['student'] ['1', '2', '3']\n"
-
-
-def test_a_gpu_is_shown_only_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Path.glob
-
-    def devices(self: Path, pattern: str) -> Iterator[Path]:
-        found = [Path("/dev/nvidia0"), Path("/dev/nvidiactl")]
-        return iter(found) if str(self) == "/dev" else real(self, pattern)
-
-    monkeypatch.setattr(Path, "glob", devices)
-    asked = room.options_of_bwrap([], 3, 4, 5, gpu=True)
-    assert asked.count("/dev/nvidia0") == 2
-    assert "/dev/nvidia0" not in room.options_of_bwrap([], 3, 4, 5)
 
 
 def test_a_room_that_cannot_be_built_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

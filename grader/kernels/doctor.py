@@ -10,9 +10,10 @@ import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from grader.kernels import groups, room
+from grader.kernels import devices, groups, room
 
 BWRAP_NEEDED = (0, 8)  # --disable-userns
 
@@ -128,11 +129,41 @@ def _group() -> Finding:
 
 
 def _gpu() -> Finding:
-    devices = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    return Finding(
-        "GPU",
-        bool(devices),
-        ", ".join(devices) or "no NVIDIA device",
-        needed=False,
-        advice="" if devices else "Units that ask for a GPU run on the CPU here.",
-    )
+    found = devices.devices()
+    if found:
+        problems = _problems(found)
+        listed = "\n".join(_line(one) for one in found)
+        return Finding("GPU", not problems, listed, needed=False, advice="\n".join(problems))
+    advice = "Units that need a GPU wait, those that may do without are graded on the CPU."
+    why = "no NVIDIA device"
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        why = f"there are devices, but {_refusal() or f'{devices.VISIBLE} names none of them'}"
+        advice = "nvidia-smi must work here: install the driver's library of its own version."
+    return Finding("GPU", False, why, needed=False, advice=advice)
+
+
+def _line(one: devices.Device) -> str:
+    kind = "part of GPU" if one.identifier.startswith("MIG-") else "GPU"
+    what = "a file that pretends" if one.pretends else f"{kind} {one.index}, {one.name}"
+    return f"{one.identifier}: {what}, {one.memory_bytes / 2**30:.1f} GiB"
+
+
+def _problems(found: tuple[devices.Device, ...]) -> list[str]:
+    problems = []
+    real = [one for one in found if not one.pretends]
+    if any("/dev/nvidia-uvm" not in one.nodes for one in real):
+        problems.append("There is no /dev/nvidia-uvm: run nvidia-modprobe -u -c 0.")
+    if real and version("torch").endswith("+cpu"):
+        problems.append("torch is installed without CUDA: install another build of it.")
+    return problems
+
+
+def _refusal() -> str:
+    """Return why NVML cannot be used; nothing where it can."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return f"NVML says: {error}"
+    return ""

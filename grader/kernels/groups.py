@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Usage:
         cpu_seconds: of all of them, user and system, since the kernel was forked.
         memory_bytes: None where the control group takes care of it.
         processes: threads included; None likewise.
-        gpu_bytes: on all GPUs; 0 where nobody counts.
+        gpu_bytes: on its GPU, see `grader.kernels.devices`.
         killed: the limits that Linux itself has enforced by now: "memory", "processes".
     """
 
@@ -172,21 +172,6 @@ def usage(pids: Iterable[int]) -> Usage:
             threads += process.num_threads()
             memory += process.memory_full_info().pss
     return Usage(cpu, memory, threads)
-
-
-def gpu_bytes(pids: Collection[int]) -> int:
-    """Return the memory that the processes `pids` hold on all NVIDIA GPUs; 0 without a driver."""
-    total = 0
-    import pynvml  # not at the top: the zygote's environment may lack it
-
-    with contextlib.suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            device = pynvml.nvmlDeviceGetHandleByIndex(index)
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(device):
-                if process.pid in pids:
-                    total += process.usedGpuMemory or 0  # None where the driver does not tell
-    return total
 
 
 def _version_2(name: str, root: Path) -> Group | None:

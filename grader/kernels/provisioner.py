@@ -26,7 +26,7 @@ from typing import Any
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Bool, Dict, Integer, List
 
-from grader.kernels import groups, room
+from grader.kernels import devices, groups, room
 from grader.kernels.warm import short_folder, warm
 from grader.model import Limits
 
@@ -39,7 +39,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
     Traits:
         limits: fields of `grader.model.Limits` that are not the default's, by name.
         show: paths that the kernel may read, besides its environment and its folder.
-        gpu: give it the machine's NVIDIA devices.
+        device: fields of the `devices.Device` that it may use; by default none.
         judge: it is a judge's and not a student's: what the grader has imported stays.
         lend: a descriptor of this process that the kernel is to have too; -1 for none.
         seed: of Python's, NumPy's and torch's random numbers; None for a new one.
@@ -48,7 +48,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
 
     limits = Dict().tag(config=True)
     show = List().tag(config=True)
-    gpu = Bool(False).tag(config=True)
+    device = Dict().tag(config=True)
     judge = Bool(False).tag(config=True)
     lend = Integer(-1).tag(config=True)
     seed = Integer(None, allow_none=True).tag(config=True)
@@ -59,6 +59,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         self.pid = 0
         self.lent = -1  # the number of the lent descriptor in the kernel
         self._room = 0
+        self._device: devices.Device | None = None
         self._group: groups.Group | None = None
         self._connection: socket.socket | None = None
         self._ended: int | None = None
@@ -71,6 +72,11 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
     def has_process(self) -> bool:
         """Whether there is a kernel to be waited for."""
         return self._connection is not None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes above all that are the kernel's, as seen from outside."""
+        return self._room, self.pid
 
     async def pre_launch(self, **options: Any) -> dict[str, Any]:
         """Choose the kernel's sockets: a folder of its own, on the file system."""
@@ -97,18 +103,23 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             for name, value in (options.get("env") or {}).items()
             if name not in given and os.environ.get(name) != value
         }
+        limits = asdict(Limits()) | self.limits
+        if self.device:
+            self._device = devices.Device(**{**self.device, "nodes": tuple(self.device["nodes"])})
+        environment |= devices.environment(self._device)
         message = {
             "connection": {**connection, "key": connection["key"].decode()},
             "environment": environment,
-            "limits": asdict(Limits()) | self.limits,
+            "limits": limits,
             "show": self.show,
-            "gpu": self.gpu,
+            "nodes": self._device.nodes if self._device else [],
+            "gpu_fraction": devices.fraction(limits, self._device) if self._device else None,
             "judge": self.judge,
             "seed": self.seed,
             "control_groups": self.control_groups,
         }
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)  # first: it may not be there
         listening = [_listen(f"{connection['ip']}-{connection[name]}") for name in CHANNELS]
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             descriptors = [*(one.fileno() for one in listening), folder]
             descriptors += [self.lend] if self.lend >= 0 else []
@@ -137,10 +148,10 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             processes = sum(name.isdigit() for name in os.listdir(self._proc))
             if processes > (asdict(Limits()) | self.limits)["processes"]:
                 return groups.Usage(processes=processes)
-            used = groups.usage((self._room, self.pid))
-        if self.gpu:
-            pids = groups.family((self._room, self.pid))
-            used = replace(used, gpu_bytes=groups.gpu_bytes({one.pid for one in pids}))
+            used = groups.usage(self.pids)
+        if self._device is not None:
+            pids = {one.pid for one in groups.family(self.pids)}
+            used = replace(used, gpu_bytes=devices.in_use(self._device, pids))
         return used
 
     async def poll(self) -> int | None:

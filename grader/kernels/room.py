@@ -41,7 +41,8 @@ MASKED = (
     *("kcore", "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats"),
     *("pagetypeinfo", "sched_debug", "slabinfo", "sysrq-trigger", "timer_list", "vmallocinfo"),
 )
-DEVICES = (b"full", b"null", b"random", b"tty", b"urandom", b"zero")  # of bubblewrap's /dev
+# Of bubblewrap's /dev.
+DEVICES = tuple(f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero"))
 NVIDIA = ("/proc/driver/nvidia", "/sys/bus/pci", "/sys/devices", "/sys/module/nvidia")
 
 PASSWD = f"student:x:{USER}:{USER}::{HOME}:/bin/sh\n".encode()
@@ -73,8 +74,9 @@ class Room:
         RoomError: bubblewrap is not there or was refused what it needs.
     """
 
-    def __init__(self, show: Iterable[str] = (), *, gpu: bool = False) -> None:
+    def __init__(self, show: Iterable[str] = (), nodes: Iterable[str] = ()) -> None:
         self.pid = 0
+        self._nodes = [path for path in nodes if _is_device(path)]
         info, info_w = os.pipe()
         said, said_w = os.pipe()
         hear, self._door = os.pipe()
@@ -83,7 +85,7 @@ class Room:
         options = _holding(
             b"".join(
                 os.fsencode(part) + b"\0"
-                for part in options_of_bwrap(show, passwd, group, info_w, filtered, gpu=gpu)
+                for part in options_of_bwrap(show, passwd, group, info_w, filtered, nodes)
             )
         )
         keep = (info_w, passwd, group, refused, options)
@@ -148,9 +150,9 @@ class Room:
             flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
             _check(_libc.mount(None, path.encode(), None, flags, size), f"mount {path}")
         # What is mounted for writing can be given another mode by its owner, for all the machine.
-        for name in DEVICES:
+        for path in (*DEVICES, *self._nodes):
             flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID
-            _check(_libc.mount(None, b"/dev/" + name, None, flags, None), f"mount {name!r}")
+            _check(_libc.mount(None, os.fsencode(path), None, flags, None), f"mount {path}")
         _check(_libc.setns(user, 0), "setns")
         nothing = ctypes.create_string_buffer(24)
         header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
@@ -207,7 +209,12 @@ def be_reaper() -> None:
 
 
 def options_of_bwrap(
-    show: Iterable[str], passwd: int, group: int, info: int, refused: int = -1, *, gpu: bool = False
+    show: Iterable[str],
+    passwd: int,
+    group: int,
+    info: int,
+    refused: int = -1,
+    nodes: Iterable[str] = (),
 ) -> list[str]:
     """Return bubblewrap's arguments: what is seen inside.
 
@@ -216,6 +223,7 @@ def options_of_bwrap(
         passwd, group: descriptors that hold /etc/passwd and /etc/group.
         info: the descriptor that bubblewrap writes its child's pid to.
         refused: the descriptor that holds the filter of system calls, if there is one.
+        nodes: files of the GPU that a program in the room may use.
     """
     options = (
         "--unshare-all --unshare-user --disable-userns --die-with-parent --new-session "
@@ -233,11 +241,10 @@ def options_of_bwrap(
     for path in sorted({*environment_paths(), *show}):
         if not path.startswith(("/usr/", "/nix/")):
             options += ["--ro-bind-try", path, path]
-    if gpu:
-        for device in sorted(Path("/dev").glob("nvidia*")):
-            options += ["--dev-bind-try", str(device), str(device)]
-        for path in NVIDIA:
-            options += ["--ro-bind-try", path, path]
+    for node in nodes:
+        options += ["--dev-bind" if _is_device(node) else "--ro-bind", node, node]
+    for path in NVIDIA if any(_is_device(node) for node in nodes) else ():
+        options += ["--ro-bind-try", path, path]
     for name in MASKED:
         if os.path.exists(f"/proc/{name}"):
             options += ["--ro-bind", "/dev/null", f"/proc/{name}"]
@@ -297,6 +304,11 @@ def copy_out(home: int, folder: Path, bound: int = 2**62) -> None:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as ours:
                         shutil.copyfileobj(theirs, ours)
+
+
+def _is_device(path: str) -> bool:
+    """Whether it is one of the driver's files; what pretends to be a GPU is a plain one."""
+    return stat.S_ISCHR(os.stat(path).st_mode)
 
 
 def _unchanged(target: Path, when: os.stat_result) -> bool:

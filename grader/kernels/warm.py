@@ -22,6 +22,7 @@ TRIES = 3  # to start a zygote
 START_SECONDS = 120.0  # imports on a loaded machine with a cold disk
 LOG = "zygote.log"
 LISTENING = 3  # the zygote's descriptor
+DRIVER = "/usr/local/nvidia/lib64"  # of a GPU in Kubernetes; else it is where libraries are
 
 # What runs in the zygote's interpreter, which may be another environment's than ours. There our
 # package may be missing, or be another copy's, which no room shows.
@@ -174,6 +175,8 @@ def kernel_environment(python: str = sys.executable) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
     }
+    if os.path.isdir(DRIVER):
+        variables["LD_LIBRARY_PATH"] = DRIVER
     if site.ENABLE_USER_SITE and site.USER_BASE:
         variables["PYTHONUSERBASE"] = site.USER_BASE
     return variables

@@ -3,8 +3,9 @@
 Started by `grader.kernels.warm` with a listening Unix socket (SOCK_SEQPACKET). It ends when nobody
 is connected any more. A connection that sends a request
 
-    {"connection": {...}, "environment": {...}, "limits": {...}, "show": [...], "gpu": bool,
-     "control_groups": bool}
+    {"connection": {...}, "environment": {...}, "limits": {...}, "show": [...],
+     "nodes": [files of its GPU], "gpu_fraction": of its memory, or null, "control_groups": bool,
+     "judge": bool, "seed": int or null}
 
 with descriptors (the listening sockets for shell, iopub, stdin, control and heartbeat, and the
 kernel's folder) gets a kernel::
@@ -174,6 +175,7 @@ def become_kernel(request: dict[str, Any], listening: list[int]) -> None:
         os.chdir(room.HOME)
         room.settle(request["limits"])
         _reseed(request["seed"])
+        _tame(request["gpu_fraction"])
         importlib.invalidate_caches()
         if not request["judge"]:
             for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
@@ -207,6 +209,18 @@ def _reseed(seed: int | None) -> None:
         torch = sys.modules["torch"]
         # torch.seed() asks every kind of device at once; manual_seed() tells them when they start.
         torch.default_generator.seed() if seed is None else torch.manual_seed(seed)
+
+
+def _tame(fraction: float | None) -> None:
+    """Let torch take no more than this part of its GPU's memory: a cell can then end with an error.
+
+    A limit on the whole room could only kill. Nothing here touches the GPU: torch keeps it until
+    it does so itself.
+    """
+    if fraction is not None and "torch" in sys.modules:
+        torch = sys.modules["torch"]
+        torch.cuda._lazy_call(lambda: torch.cuda.set_per_process_memory_fraction(fraction))
+        torch.backends.cudnn.deterministic = True
 
 
 # ---- the zygote -----------------------------------------------------------------------------
@@ -284,7 +298,7 @@ class Zygote:
     ) -> tuple[dict[str, Any], list[int]]:
         limits = request["limits"]
         memory = int(limits["memory_bytes"]) + SLACK
-        walls = room.Room(request["show"], gpu=request["gpu"])
+        walls = room.Room(request["show"], request["nodes"])
         group = None
         if request["control_groups"]:
             self._made += 1
