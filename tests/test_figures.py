@@ -28,13 +28,14 @@ def saved(pixels: np.ndarray, folder: Path) -> np.ndarray:
 
 
 def test_a_sky_has_no_bands(tmp_path: Path) -> None:
-    """Over 8 x 8 pixels the mean stays what it was, where 256 colours are too few for each pixel."""
+    """256 colours are too few for each pixel, and enough for the mean of 8 x 8 of them."""
     down, right = np.mgrid[0:160, 0:160] / 159
     sky = np.stack([40 + 200 * down, 60 + 180 * right, 250 - 150 * down * right], axis=-1)
     sky = sky.round().astype(np.uint8)
 
     def blocks(picture: np.ndarray) -> np.ndarray:
-        return picture.reshape(20, 8, 20, 8, 3).mean(axis=(1, 3))
+        means: np.ndarray = picture.reshape(20, 8, 20, 8, 3).mean(axis=(1, 3))
+        return means
 
     error = np.abs(blocks(saved(sky, tmp_path)) - blocks(sky))
     assert error.mean() < 0.45  # 0.28; without dithering 0.66
