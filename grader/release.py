@@ -27,6 +27,9 @@ from grader.lesson import (
 # A shorter line ("return y", "for n in range(N):") says nothing about a solution.
 TELLING = 24
 
+# Of 255: a picture that its palette misses by more, on average, shows bands.
+VISIBLE = 1.0
+
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Write `notebook` so that the same content is always the same bytes."""
@@ -148,7 +151,8 @@ def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
 
     A picture is reduced to a palette, as large as fits. The palette is chosen for coverage (the
     usual median cut turns a colour bar, few pixels of many colours, grey), and then moved to the
-    means of what it stands for, or the greys of a photograph would be tinted.
+    means of what it stands for, or the greys of a photograph would be tinted. Where it is still
+    too small, neighbouring pixels share the error (dithering), or a sky would show bands.
 
     Raises:
         GraderError: a marked cell drew nothing, or a picture is 60 kB or more.
@@ -156,7 +160,7 @@ def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
     import base64
     import io
 
-    from PIL import Image
+    from PIL import Image, ImageChops, ImageStat
 
     folder = lesson.path.parent / "figures"
     folder.mkdir(exist_ok=True)
@@ -172,6 +176,9 @@ def save_figures(lesson: Lesson, executed: NotebookNode) -> list[Path]:
         path = folder / f"{name}.png"
         for colours in (256, 128, 64, 32):
             reduced = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, kmeans=1)
+            error = ImageStat.Stat(ImageChops.difference(picture, reduced.convert("RGB"))).mean
+            if max(error) > VISIBLE:
+                reduced = picture.quantize(palette=reduced, dither=Image.Dither.FLOYDSTEINBERG)
             reduced.save(path, optimize=True)
             if path.stat().st_size < 60_000:
                 break

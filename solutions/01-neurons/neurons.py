@@ -741,7 +741,7 @@ assert round(every_pair[worst][1]) == 88
 # %% figure="one_line"
 corners = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 tables = {"AND": [0.0, 0.0, 0.0, 1.0], "OR": [0.0, 1.0, 1.0, 1.0], "XOR": [0.0, 1.0, 1.0, 0.0]}
-plane = np.stack(np.meshgrid(np.linspace(-0.5, 1.5, 81), np.linspace(-0.5, 1.5, 81)), axis=-1)
+plane = np.stack(np.meshgrid(np.linspace(-0.5, 1.5, 401), np.linspace(-0.5, 1.5, 401)), axis=-1)
 
 
 def draw_plane(ax, answer, points, truth, title):
@@ -1101,7 +1101,7 @@ del _hidden
 #
 # NumPy has `np.tanh`, and you may use it. The formula with four exponentials overflows: `inf / inf` again. (By the way: $\tanh x = 2\,\mathrm{sigmoid}(2x) - 1$. It is the sigmoid, stretched to go from $-1$ to 1.)
 #
-# <details><summary>Hint: without `np.tanh`</summary>
+# <details><summary>Hint: without <code>np.tanh</code></summary>
 #
 # $e^{-2|x|}$ lies between 0 and 1 and cannot overflow. Write the fraction with it for $x \ge 0$; the other side has the opposite sign.
 #
@@ -1517,7 +1517,8 @@ ax.set(title="Which of 200 units have slope 0 for all 1,000 digits?")
 ax.invert_xaxis()
 ax.legend()
 plt.show()
-print("dead relu units (%):", dict(zip(biases.tolist(), dead["relu"], strict=True)))
+print("bias           ", " ".join(f"{bias:5.1f}" for bias in biases))
+print("dead relu units", " ".join(f"{share:5.1f}" for share in dead["relu"]), "(%)")
 assert dead["relu"][0] == 0
 assert dead["relu"][-1] > 90
 assert max(dead["leaky_relu"]) == 0
@@ -2041,10 +2042,9 @@ def draw_exam(w_lectures=0.5, w_hours=0.4, b=-6.2):
     fig.legend(loc="outside lower center", ncols=2, fontsize=7)
     fig.colorbar(drawn, ax=ax, label="probability of passing")
     plt.show()
-    return cost
 
 
-cost_at_first = draw_exam(w_lectures=0.5, w_hours=0.4, b=-6.2)
+draw_exam(w_lectures=0.5, w_hours=0.4, b=-6.2)
 
 # %%
 # Sliders need a page to live in. Without them the figure above is all there is to see.
@@ -2081,7 +2081,7 @@ best = min(tried, key=tried.get)
 bias_alone = {b: exam_cost(0.5, 0.4, b) for b in np.arange(-12, 3.05, 0.1)}
 best_b = min(bias_alone, key=bias_alone.get)
 print(f"the bias alone: best at {best_b:.1f}, cost {bias_alone[best_b]:.2f}")
-print(f"at first {cost_at_first:.2f}; best of {len(tried):,} tried: {tried[best]:.2f}")
+print(f"at first {exam_cost(0.5, 0.4, -6.2):.2f}; best of {len(tried):,} tried: {tried[best]:.2f}")
 print("at (w_lectures, w_hours, b) =", tuple(round(float(v), 1) for v in best))
 assert round(tried[best], 2) == 0.26
 assert round(best_b, 1) == -3.3
@@ -2686,7 +2686,7 @@ print(f"cross-entropy as it is {test_loss[0]:.3f}, times {chosen:.0f}: {final:.3
 #
 # ![Left, the cross-entropy of fitted, held-back and new digits against the factor: all start at about 1.5; that of the fitted digits falls to zero, the other two have a lowest point and rise again. Right, ten handwritten digits with the network's answers and their probabilities, five right and five wrong.](figures/reads_digits.png)
 #
-# The accuracy cannot change: the largest logit stays the largest. The loss of the new digits falls to less than a tenth. Accuracy asks *which*; cross-entropy asks *how sure*, and it punishes false modesty as well as false pride. See why the factor must not be chosen on the fitted digits: the network knows them by heart, so for them no factor is too large. The digits held back tell the truth. Look at the mistakes, too: some are made with more than 90 %. Sure and wrong: a few of these make up much of what is left of the loss.
+# The accuracy cannot change: the largest logit stays the largest. The loss of the new digits falls to about a tenth. Accuracy asks *which*; cross-entropy asks *how sure*, and it punishes false modesty as well as false pride. See why the factor must not be chosen on the fitted digits: the network knows them by heart, so for them no factor is too large. The digits held back tell the truth. Look at the mistakes, too: some are made with more than 90 %. Sure and wrong: a few of these make up much of what is left of the loss.
 #
 # </details>
 

@@ -2191,7 +2191,9 @@ for stride in (1, 2, 3):
 # ### BEGIN SOLUTION
 # Let $(Tx)[i,j] = x[i-a,\,j-b]$ and $F(x)[i,j] = \sum_{k_1,k_2} x[i+k_1,\,j+k_2]\,w[k_1,k_2]$. Then
 #
-# $$F(Tx)[i,j] = \sum_{k_1,k_2} (Tx)[i+k_1,\,j+k_2]\,w[k_1,k_2] = \sum_{k_1,k_2} x[(i-a)+k_1,\,(j-b)+k_2]\,w[k_1,k_2] = F(x)[i-a,\,j-b] = (T\,F(x))[i,j].$$
+# $$F(Tx)[i,j] = \sum_{k_1,k_2} (Tx)[i+k_1,\,j+k_2]\,w[k_1,k_2] = \sum_{k_1,k_2} x[(i-a)+k_1,\,(j-b)+k_2]\,w[k_1,k_2]$$
+#
+# $$= F(x)[i-a,\,j-b] = (T\,F(x))[i,j].$$
 #
 # (1 point.) The third equality reads the sum as the output at $(i-a, j-b)$. That is allowed because the same $w$ is used there. In a locally connected layer the sum has the weights of the place $(i,j)$, $w[i,j]$, whereas the output at $(i-a,j-b)$ is made with $w[i-a,\,j-b]$. These are different numbers, so the step fails: without sharing there is no equivariance. (1 point.)
 # ### END SOLUTION

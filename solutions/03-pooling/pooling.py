@@ -643,13 +643,13 @@ print(
 
 
 # %% figure="pooling_windows"
-def draw_pooling(kernel_height=3, kernel_width=3, stride=2, padding=0):
+def draw_pooling(kH=3, kW=3, stride=2, padding=0):
     """Draw the windows of a pooling layer on 7 x 9 values, and what max_pool2d makes of them."""
     values = np.random.default_rng(3).integers(0, 9, (7, 9)).astype(float)  # 0 to 8, and one 9
     values[2, 4] = 9
     # More than half of the kernel is refused: some windows would see nothing but padding
-    p = min(padding, kernel_height // 2, kernel_width // 2)
-    pooled = max_pool2d(values[None, None], (kernel_height, kernel_width), stride, p)[0, 0]
+    p = min(padding, kH // 2, kW // 2)
+    pooled = max_pool2d(values[None, None], (kH, kW), stride, p)[0, 0]
     fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), layout="constrained", width_ratios=[1.6, 1])
     ring = np.pad(values, p, constant_values=np.nan)
     show(axes[0], ring, f"{ring.shape[0]} x {ring.shape[1]} values, padding {p}", cmap="cividis")
@@ -663,8 +663,8 @@ def draw_pooling(kernel_height=3, kernel_width=3, stride=2, padding=0):
         axes[0].add_patch(
             plt.Rectangle(
                 corner,
-                kernel_width - 2 * inset,
-                kernel_height - 2 * inset,
+                kW - 2 * inset,
+                kH - 2 * inset,
                 fill=False,
                 edgecolor=("white", "tab:orange")[(i + j) % 2],
                 linestyle=("-", "--")[(i + j) % 2],
@@ -674,15 +674,12 @@ def draw_pooling(kernel_height=3, kernel_width=3, stride=2, padding=0):
     show(axes[1], pooled, f"max_pool2d: {pooled.shape[0]} x {pooled.shape[1]}", cmap="cividis")
     axes[1].images[0].set_clim(0, 9)
     write_values(axes[1], pooled)
-    kinds = [
-        "overlap" if stride < k else "tile" if stride == k else "leave gaps"
-        for k in (kernel_height, kernel_width)
-    ]
+    kinds = ["overlap" if stride < k else "tile" if stride == k else "leave gaps" for k in (kH, kW)]
     fig.suptitle(f"stride {stride}: windows {kinds[0]} down, {kinds[1]} to the right", fontsize=9)
     plt.show()
 
 
-draw_pooling(kernel_height=3, kernel_width=3, stride=2, padding=0)
+draw_pooling(kH=3, kW=3, stride=2, padding=0)
 
 # %%
 # Sliders need a page to live in. Without them the figure above is all there is to see.
@@ -690,7 +687,7 @@ sliders = profile == "full" or "JPY_SESSION_NAME" in os.environ
 if sliders:
     from ipywidgets import interact
 
-    interact(draw_pooling, kernel_height=(1, 5), kernel_width=(1, 5), stride=(1, 5), padding=(0, 2))
+    interact(draw_pooling, kH=(1, 5), kW=(1, 5), stride=(1, 5), padding=(0, 2))
 
 # %% [markdown]
 # <details><summary>What you should see, and why</summary>
@@ -1221,16 +1218,21 @@ answers = {
     "avg": avg_pool2d(sloped, 5),
     "L2 (another scale)": l2_pool2d(sloped, 5),
 }
-fig, axes = plt.subplots(2, 3, figsize=(6.4, 3.1), layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.0), layout="constrained")
 show(axes[0, 0], grey[30:85, 40:120], "the photograph", vmin=0, vmax=1)
 for ax, (title, values) in zip(axes.ravel()[1:], answers.items(), strict=True):
-    drawn = show(ax, values[0, 0], title, signed=True, limit=0.6)
-    if "L2" in title:  # a sum over 25 values has another range
-        drawn.set_clim(-2, 2)
-    fig.colorbar(drawn, ax=ax, shrink=0.8, label="response")
+    scale = 2.0 if "L2" in title else 0.6  # a sum over 25 values has another range
+    drawn = show(ax, values[0, 0], title, signed=True, limit=scale)
+for ax, which, label in (
+    (axes[:, :2], axes[0, 1], "response"),
+    (axes[:, 2], axes[1, 2], "response (L2)"),
+):
+    fig.colorbar(which.images[0], ax=ax, location="bottom", shrink=0.7, aspect=30, label=label)
 plt.show()
 sizes_of = {title: float(np.abs(values).mean()) for title, values in answers.items()}
-print({name: round(value, 3) for name, value in sizes_of.items()}, "(mean absolute response)")
+print("mean absolute response")
+for name, value in sizes_of.items():
+    print(f"{name:<20} {value:.3f}")
 smallest = float(np.mean(min_pool2d(real, 2) == 0))
 largest = float(np.mean(max_pool2d(real, 2) == 0))
 print(
@@ -1251,7 +1253,7 @@ assert smallest > 0.7
 # %% [markdown]
 # ## 5. What the stride costs
 #
-# **A row of eight.** R. Zhang (2019, section 3) has an example that you can do by hand. Pool the row $0\,0\,1\,1\,0\,0\,1\,1$ with windows of two, side by side. Then move it by one place, around the end.
+# **A row of eight.** R. Zhang (2019) has an example that you can do by hand. Pool the row $0\,0\,1\,1\,0\,0\,1\,1$ with windows of two, side by side. Then move it by one place, around the end.
 #
 # **Predict.** The two results. Write them down.
 
@@ -1697,7 +1699,7 @@ for ax, (n, o) in zip(axes, ((16, 5), (7, 5), (3, 5)), strict=True):
     drawn = show(ax, listens, f"{n} to {o}", cmap="cividis", vmin=0, vmax=1)
     ax.set(xlabel="place", xticks=range(0, n, 2), yticks=range(o), ylabel="window")
     print(f"{n:2d} to {o}: lengths", [int(length) for length in (listens > 0).sum(axis=1)])
-fig.colorbar(drawn, ax=axes, label="weight")
+fig.colorbar(drawn, ax=axes, shrink=0.6, aspect=12, label="weight")
 plt.show()
 
 # %% [markdown]
@@ -2151,7 +2153,8 @@ fig, axes = plt.subplots(
 drawn = show(axes[0], influence[depth], f"influence, {depth} layers", cmap="cividis", vmin=0)
 edge = width // 2 - theory[-1] // 2 - 0.5
 axes[0].add_patch(plt.Rectangle((edge, edge), theory[-1], theory[-1], fill=False, ec="white", lw=2))
-fig.colorbar(drawn, ax=axes[0], location="bottom", shrink=0.9, label="influence")
+under = axes[0].inset_axes([0, -0.14, 1, 0.06])
+fig.colorbar(drawn, cax=under, orientation="horizontal", label="influence")
 across = np.arange(width) - width // 2
 axes[1].plot(
     across, influence[depth][width // 2], "o", markersize=3, color="tab:blue", label="measured"
@@ -2367,8 +2370,8 @@ if profile == "full":
 #
 # ## What to read
 #
-# - R. Zhang, *Making Convolutional Networks Shift-Invariant Again*, ICML 2019, [arXiv:1904.11486](https://arxiv.org/abs/1904.11486), sections 3 and 4: the row of eight, blurring, and consistency on ImageNet.
-# - W. Luo, Y. Li, R. Urtasun, R. Zemel, *Understanding the Effective Receptive Field in Deep Convolutional Neural Networks*, NIPS 2016, [arXiv:1701.04128](https://arxiv.org/abs/1701.04128), sections 2 and 3: your bell, derived and after training.
+# - R. Zhang, *Making Convolutional Networks Shift-Invariant Again*, ICML 2019, [arXiv:1904.11486](https://arxiv.org/abs/1904.11486): the row of eight, blurring, and consistency on ImageNet.
+# - W. Luo, Y. Li, R. Urtasun, R. Zemel, *Understanding the Effective Receptive Field in Deep Convolutional Neural Networks*, NIPS 2016, [arXiv:1701.04128](https://arxiv.org/abs/1701.04128): your bell, derived and after training.
 # - A. Krizhevsky, I. Sutskever, G. Hinton, *ImageNet Classification with Deep Convolutional Neural Networks*, NIPS 2012, section 3.4: overlapping pooling.
 # - M. Lin, Q. Chen, S. Yan, *Network In Network*, ICLR 2014, [arXiv:1312.4400](https://arxiv.org/abs/1312.4400), section 3.2: global average pooling.
 # - K. Jarrett, K. Kavukcuoglu, M. Ranzato, Y. LeCun, *What is the Best Multi-Stage Architecture for Object Recognition?*, ICCV 2009: average against maximum, and what stands before them.

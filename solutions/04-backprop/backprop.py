@@ -416,9 +416,8 @@ _hidden()
 del _hidden
 ### END HIDDEN TESTS
 
+
 # %% tests="numerical_gradient" part="memory" points=1
-
-
 @check.remote
 def _of_itself(numerical_gradient, x, dy, how):
     """The numerical gradient of a function that returns its argument, or a view of it."""
@@ -568,7 +567,7 @@ fig, axes = plt.subplots(1, 2, figsize=(6.6, 2.4), layout="constrained")
 axes[0].plot(
     near, numerical_gradient(relu, near * 1e-5, h=1e-5), "o-", markersize=3, label="measured"
 )
-axes[0].step(near, near > 0, "--", where="mid", color="black", linewidth=1, label="true slope")
+axes[0].step(near, near > 0, "--", where="pre", color="black", linewidth=1, label="true slope")
 axes[0].set(xlabel="x, in units of h", ylabel="slope of ReLU", title="Across the kink")
 axes[0].legend(fontsize=7)
 axes[1].plot(sizes, wrong, "s-")
@@ -1717,7 +1716,7 @@ for edge in range(2, 4, 2):
     axes[0].axhline(edge - 0.5, color="gray", linewidth=0.5)
 for edge in range(6, 36, 6):
     axes[1].axhline(edge - 0.5, color="gray", linewidth=0.5)
-fig.colorbar(drawn, ax=axes[1], label="weight")
+fig.colorbar(drawn, ax=axes[1], shrink=0.6, aspect=12, label="weight", ticks=range(1, 10, 2))
 plt.show()
 print(
     f"zeros: {np.mean(small == 0):.1%} of the small one, {np.mean(large == 0):.1%} of the large one"
@@ -1833,7 +1832,8 @@ for (i, j), number in np.ndenumerate(which):
         text = f"{number - 1:.0f}"
         axes[0].text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
 axes[0].set(xlabel="pixel", ylabel="output")
-fig.colorbar(drawn, ax=axes[0], label="gradient", location="bottom")
+under = axes[0].inset_axes([0, -0.28, 1, 0.07])
+fig.colorbar(drawn, cax=under, orientation="horizontal", label="gradient")
 numbers = np.arange(9)
 axes[1].bar(numbers, uses.sum(axis=1), color="lightsteelblue", label="sum of the four uses")
 for use in uses.T:
@@ -1879,7 +1879,9 @@ print(
 #
 # **Derivation.** Fix the place $(a, b)$ in the kernel. What does `w[:, :, a, b]`, a small matrix $(C_{out}, C_{in})$, do in the forward pass? It meets those pixels of the padded picture that lie $a$ rows below and $b$ columns beside the first pixel of each window. These are a picture as well, one pixel for each output:
 #
-# `seen = x_p[:, :, a : a + stride*H_out : stride, b : b + stride*W_out : stride]`, of shape $(N, C_{in}, H_{out}, W_{out})$.
+#     seen = x_p[:, :, a : a + stride * H_out : stride, b : b + stride * W_out : stride]
+#
+# Its shape is $(N, C_{in}, H_{out}, W_{out})$.
 #
 # In the formula of unit 02, $y[n,f,i,j] = b[f] + \sum_{c,a,b} x_p[n, c, is+a, js+b]\; w[f,c,a,b]$, sort the sum by $(a, b)$:
 #
@@ -2982,9 +2984,8 @@ for forward, backward in ((max_pool2d, max_pool2d_backward), (avg_pool2d, avg_po
 # - `grads` is a dict with the same keys. `backward` **sets** it, it does not add to what was there before.
 # - `training` is `True` at first. (Some layers of units 07 and 08 behave differently while they learn.)
 
+
 # %% given=true
-
-
 class Layer:
     """One step of a network: forward keeps what backward needs; grads gets the keys of params."""
 
@@ -3338,8 +3339,6 @@ class Sequential(Layer):
 
 
 # %% tests="Sequential" part="order" points=1
-
-
 @check.remote
 def _chain(Sequential, factors):
     """Layers that multiply each column by its factor, add up the columns, and square the sum."""
@@ -3439,9 +3438,8 @@ _hidden()
 del _hidden
 ### END HIDDEN TESTS
 
+
 # %% tests="Sequential" part="params" points=1
-
-
 @check.remote
 def _two_layers(Sequential):
     """Layers 0 and 2 have params, layer 1 has none; forward multiplies by all of them."""
@@ -3519,9 +3517,8 @@ _hidden()
 del _hidden
 ### END HIDDEN TESTS
 
+
 # %% tests="Sequential" part="grads" points=1
-
-
 @check.remote
 def _counters(Sequential):
     """Layers that multiply by 3 and by 2."""
@@ -3611,9 +3608,8 @@ _hidden()
 del _hidden
 ### END HIDDEN TESTS
 
+
 # %% tests="Sequential" part="training" points=1
-
-
 @check.remote
 def _three_plain(Sequential):
     """A chain of three layers, and the layers."""
@@ -3658,9 +3654,8 @@ _hidden()
 del _hidden
 ### END HIDDEN TESTS
 
+
 # %% tests="Sequential" part="nested" points=1
-
-
 @check.remote
 def _chain_in_chain(Sequential):
     """Times 3, then a chain of times 2 and times 5."""
@@ -4103,7 +4098,7 @@ assert verdicts["random dx"][1] < verdicts["dx = 0"][1] / 2
 # ## What to read
 #
 # - D. Rumelhart, G. Hinton, R. Williams, *Learning representations by back-propagating errors*, Nature 323, 1986: four pages that made it known. (The way back itself is older: S. Linnainmaa, 1970.)
-# - A. Baydin, B. Pearlmutter, A. Radul, J. Siskind, *Automatic differentiation in machine learning: a survey*, JMLR 18, 2018, [arXiv:1502.05767](https://arxiv.org/abs/1502.05767), section 3: forward and reverse mode, and why neither is numerical nor symbolic differentiation.
+# - A. Baydin, B. Pearlmutter, A. Radul, J. Siskind, *Automatic differentiation in machine learning: a survey*, JMLR 18, 2018, [arXiv:1502.05767](https://arxiv.org/abs/1502.05767), section 2: why it is neither numerical nor symbolic differentiation, and section 3: forward and reverse mode.
 # - I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, 2016, [section 6.5](https://www.deeplearningbook.org/contents/mlp.html): backpropagation on graphs.
 # - V. Dumoulin and F. Visin, *A guide to convolution arithmetic for deep learning*, 2016, [arXiv:1603.07285](https://arxiv.org/abs/1603.07285), chapter 4: transposed convolution, from the matrix.
 # - T. Lillicrap and others, *Random synaptic feedback weights support error backpropagation for deep learning*, Nature Communications 7, 2016: mistake number 6, taken seriously.

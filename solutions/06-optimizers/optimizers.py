@@ -2329,7 +2329,7 @@ in_ravine, on_saddle = {}, {}
 for name, (rule, chosen) in nine.items():
     in_ravine[name] = best_walk(rule, chosen, ravine, 0.1, ravine_gradient, start_ravine, 60)
     on_saddle[name] = best_walk(rule, chosen, saddle, -0.95, saddle_gradient, start_saddle, 60)
-fig, axes = plt.subplots(3, 6, figsize=(7.4, 3.8), layout="constrained", dpi=80)
+fig, axes = plt.subplots(3, 6, figsize=(8.6, 4.6), layout="constrained", dpi=80)
 for place, name in enumerate(nine):
     row, column = divmod(place, 3)
     for ax, found, height, x_range, y_range, levels, goals in (
@@ -2350,7 +2350,7 @@ for place, name in enumerate(nine):
         ax.plot(*places[::5].T, "o", markersize=2, color="tab:blue")
         ax.plot(*np.array(goals).T, "k*", markersize=7)
         ax.set(xlim=x_range, ylim=y_range, xticks=[], yticks=[])
-        ax.set_title(f"{name}, {lr:.2g}", fontsize=7)
+        ax.set_title(f"{name}, {lr:.2g}", fontsize=8)
 for ax in axes[2]:
     ax.set_xlabel("$w_0$", fontsize=7)
 for ax in axes[:, [0, 3]].ravel():
@@ -2387,7 +2387,7 @@ with np.errstate(all="ignore"):
         ]
         mean_height[name] = float(np.nanmin([ravine(places).mean() for places in walks]))
 by_mean = sorted(mean_height, key=mean_height.get)
-print("the ravine by mean height, best first:", ", ".join(by_mean))
+print("the ravine by mean height, best first:", *by_mean, sep="\n  ")
 assert by_mean[0] == "adagrad"
 assert by_mean[5] == "delta_bar_delta"
 assert max(first["delta_bar_delta"][0], first["adagrad"][0]) < 0.6 * first["sgd"][0]
@@ -2962,7 +2962,7 @@ schedules = {
     "cosine": lambda t: cosine(t, lr0=0.5, total=400),
     "warm_restarts": lambda t: warm_restarts(t, lr0=0.5, period=58, factor=2),
 }
-fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained", dpi=80)
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", dpi=80)
 arrived = {}
 lines = (":", "-", "-", "--", "-.", "-", "-")
 widths = (1, 1, 2, 2, 1.5, 2.5, 1)
@@ -2974,7 +2974,7 @@ for (name, schedule), line, width in zip(schedules.items(), lines, widths, stric
 axes[0].set(title="The rate", xlabel="step", ylabel="learning rate", ylim=(0, 0.9))
 axes[1].set(title="Where it leads in the noisy bowl", xlabel="step", yscale="log")
 axes[1].set(ylabel="distance (rms, 2,000 runs)")
-axes[0].legend(fontsize=6, loc="upper center", ncols=2)
+axes[0].legend(fontsize=7, loc="upper center", ncols=2)
 plt.show()
 for name, value in arrived.items():
     print(f"{name:<22} distance at the end {value:.3f}")
