@@ -103,12 +103,13 @@ class Attempts:
     def __iter__(self) -> Iterator[Task]:
         if not self._submissions:
             return
-        slots = self._pool.slots(self._assignment)
-        number = self._journal.run(slots)
+        number = self._journal.run(self._pool.slots(self._assignment))
         version = fingerprint(self._assignment)
         unit = self._assignment.unit
-        for first in range(0, len(self._submissions), slots):  # a transaction for so many
-            some = self._submissions[first : first + slots]
+        while len(self.begun) < len(self._submissions):
+            # One transaction for as many as are soon under way: there may be more workers by now.
+            first, count = len(self.begun), self._pool.slots(self._assignment)
+            some = self._submissions[first : first + count]
             self.begun += self._journal.begin(number, unit, version, some, self.options)
             yield from ((self._assignment, one, self._seeds) for one in some)
 

@@ -122,6 +122,7 @@ class Pool:
     def slots(self, assignment: Assignment) -> int:
         """Return how many submissions of `assignment` are graded side by side, as it is now."""
         if not self.where.is_here:
+            self._connected(assignment)
             return max(1, len(self._mine(gpu=assignment.gpu)))
         most = workers.slots(assignment.limits.memory_bytes)
         count = most if self.where.workers is None else self.where.workers or 1
@@ -240,7 +241,6 @@ class Pool:
 
     def _wanted(self, assignment: Assignment) -> int:
         """Return how many tasks are given out: a little more than there are slots."""
-        self._connected(assignment)
         slots = self.slots(self._fitting(assignment))
         return slots + 1 + slots // 8
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from grader.classroom import Classroom
-from grader.journal import Journal, Kind, fingerprint
+from grader.journal import Attempt, Journal, Kind, fingerprint
 from grader.model import Assignment, SourceNotebook, Status
 
 RECENT = 50  # outcomes, from which the time of the next ones is judged
+ENOUGH = 10  # of these, to go by how they followed each other
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ class Progress:
     def to_dict(self) -> dict[str, object]:
         """Return the plain form that ``grader status --json`` prints."""
         return asdict(self) | {"broken": list(self.broken)}
+
+
+def pace(ended: list[Attempt], slots: int) -> float | None:
+    """Return the seconds from one outcome to the next, in the run that was last."""
+    if not ended:
+        return None
+    last = max(one.run for one in ended)
+    recent = sorted((one for one in ended if one.run == last and one.ended), key=_ended)[-RECENT:]
+    if len(recent) >= ENOUGH:
+        # However many workers there were, and are.
+        return (_ended(recent[-1]) - _ended(recent[0])).total_seconds() / (len(recent) - 1)
+    seconds = [(one.graded or {}).get("seconds", 0.0) for one in ended[-RECENT:]]
+    return statistics.fmean(seconds) / slots
+
+
+def _ended(attempt: Attempt) -> datetime:
+    return attempt.ended or attempt.began
 
 
 def progress(classroom: Classroom, units: list[str] | None = None) -> list[Progress]:
@@ -65,10 +84,8 @@ def _progress(classroom: Classroom, journal: Journal, unit: str, is_at_work: boo
     begun = {one.student for one in unfinished if one.input == students.get(one.student)}
     begun -= latest.keys()
     waiting = len(students) - len(latest.keys() | begun)
-    seconds = [(one.graded or {}).get("seconds", 0.0) for one in latest.values()][-RECENT:]
-    left = None
-    if seconds:
-        left = (waiting + len(begun)) * statistics.fmean(seconds) / journal.slots()
+    each = pace(list(latest.values()), journal.slots())
+    left = None if each is None else (waiting + len(begun)) * each
     return Progress(
         unit=unit,
         handed_in=len(students),

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ from grader.classroom import Classroom
 from grader.course import Course
 from grader.errors import GraderError
 from grader.gradebook import Gradebook
-from grader.journal import Journal, Kind, Spool, fingerprint
+from grader.journal import Attempt, Journal, Kind, Spool, fingerprint
 from grader.model import Assignment, Graded, Status
-from grader.progress import progress
+from grader.progress import pace, progress
 
 UNIT = "01-adding"
 WRONG = "def add(a, b):\n    return a - b"
@@ -339,3 +340,17 @@ def test_status_tells_what_is_done_and_what_is_left(classroom: Classroom, unit: 
         with book.writing():
             [now] = progress(classroom)
     assert (now.graded, now.running, now.waiting) == (2, 1, 0)
+
+
+def test_the_time_left_goes_by_how_outcomes_followed_each_other() -> None:
+    def ended(run: int, second: float, took: float) -> Attempt:
+        moment = datetime(2026, 1, 1) + timedelta(seconds=second)
+        return Attempt(
+            1, run, UNIT, "ada", "", "", {}, moment, Kind.GRADED, moment, "", {"seconds": took}
+        )
+
+    long_ago = [ended(1, 10.0 * n, 10.0) for n in range(40)]
+    now = [ended(2, 1000 + 0.5 * n, 8.0) for n in range(20)]  # 16 workers
+    assert pace([*long_ago, *now], 4) == pytest.approx(0.5)
+    assert pace(long_ago[:5], 4) == pytest.approx(2.5)  # too few to tell
+    assert pace([], 4) is None
