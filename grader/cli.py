@@ -61,6 +61,14 @@ NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Let submissions do all that you may do.")
 ]
 Class = Annotated[Path, typer.Option("--class", help="Class folder.")]
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="Keep a new class in this database (postgresql://USER@HOST/NAME); remembered.",
+    ),
+]
 Source = Annotated[
     Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
 ]
@@ -170,11 +178,11 @@ def collect(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Bring what students handed in to DIR/submitted/<student>/<unit>/."""
     from grader import collect as collecting
     from grader import course as courses
-    from grader.classroom import Classroom
     from grader.roster import read_people
     from grader.sources import named
 
@@ -184,7 +192,7 @@ def collect(
     if dry_run and not (class_ / "submitted").is_dir():
         raise UsageError(f"{class_} is not a class folder, and a dry run makes none")
     course = courses.load_course(solutions) if solutions.is_dir() else None
-    classroom = Classroom(class_)
+    classroom = _opened(class_, None if dry_run else db)
     rows, left = collecting.collect(
         classroom,
         collecting.known_unit(classroom, unit, course),
@@ -224,13 +232,15 @@ def grade(
     repeat: Repeat = 1,
     all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Grade what a class handed in and nobody has graded yet.
 
     DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
     """
-    classroom = _classroom(class_, starts=not no_sandbox)
+    classroom = _classroom(class_, db, starts=not no_sandbox)
     from grader.batch import grade_class
+    from grader.database import shown
 
     results = []
     for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
@@ -250,7 +260,9 @@ def grade(
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
         out.print(_class_table(results))
-        out.print(f"feedback: {classroom.root / 'feedback'}   gradebook: {classroom.database}")
+        out.print(
+            f"feedback: {classroom.root / 'feedback'}   gradebook: {shown(classroom.database)}"
+        )
 
 
 @app.command()
@@ -268,9 +280,10 @@ def regrade(
     repeat: Repeat = 1,
     all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
-    classroom = _classroom(class_, starts=not no_sandbox)
+    classroom = _classroom(class_, db, starts=not no_sandbox)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
 
@@ -311,13 +324,13 @@ def status(
     units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
     class_: Class = Path("classroom"),
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    db: Db = None,
 ) -> None:
     """Say what is graded, running, waiting and set aside, and how long the rest will take."""
-    from grader.classroom import Classroom
     from grader.progress import progress
 
     _must_be_a_class(class_)
-    found = progress(Classroom(class_), units)
+    found = progress(_opened(class_, db), units)
     if as_json:
         sys.stdout.write(json.dumps([one.to_dict() for one in found], indent=1) + "\n")
         return
@@ -336,13 +349,13 @@ def status(
 
 @app.command()
 def report(
-    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+    class_: Class = Path("classroom"),
+    db: Db = None,
 ) -> None:
     """Write the class report (HTML, with plots) from the gradebook."""
-    from grader.classroom import Classroom
     from grader.report import write_report
 
-    out.print(f"report: {write_report(Classroom(class_))}")
+    out.print(f"report: {write_report(_opened(class_, db))}")
 
 
 @app.command()
@@ -374,15 +387,15 @@ def export(
     missing_as_zero: Annotated[
         bool, typer.Option("--missing-as-zero", help="A zero for what was not handed in.")
     ] = False,
+    db: Db = None,
 ) -> None:
     """Write grades for nbgrader, Canvas, Moodle, or as JSON."""
     from grader import export as exports
     from grader import sheets
-    from grader.classroom import Classroom
 
     _must_be_a_class(class_)
     titles = dict(_column(text) for text in column or ())
-    classroom = Classroom(class_)
+    classroom = _opened(class_, db)
     wish = exports.Wish(
         to=to,
         units=tuple(units or ()),
@@ -466,6 +479,7 @@ def demo(
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
+    db: Db = None,
 ) -> None:
     """Make a class of students whose scores are known, grade it, report on it."""
     from grader import course as courses
@@ -475,7 +489,7 @@ def demo(
 
     sandbox = not no_sandbox and _can_isolate()
     course = courses.load_course(solutions)
-    classroom = demos.open_class(class_)
+    classroom = demos.open_class(class_, db)
     results = []
     surprises = []
     for lesson in [course[unit] for unit in units] if units else course.lessons:
@@ -528,15 +542,21 @@ def _must_be_a_class(folder: Path) -> None:
         raise UsageError(f"{folder} is not a class folder: it has no submitted/<student>/<unit>/")
 
 
-def _classroom(folder: Path, *, starts: bool) -> Classroom:
+def _classroom(folder: Path, db: str | None, *, starts: bool) -> Classroom:
     """Return the class; `starts` what its kernels need while this process imports."""
     from grader import ahead
 
     _must_be_a_class(folder)
     ahead.begin(sandbox=starts)
+    return _opened(folder, db)
+
+
+def _opened(folder: Path, db: str | None) -> Classroom:
     from grader.classroom import Classroom
 
-    return Classroom(folder)
+    classroom = Classroom(folder)
+    classroom.use_database(db)
+    return classroom
 
 
 def _assignments(
