@@ -29,7 +29,7 @@ from grader.lesson import Lesson, Role
 from grader.model import RECORD, Assignment, Limits, Misconception, SourceNotebook, Submission
 from grader.receipts import Receipts
 
-MAX_ID = 128  # characters of a student's id in nbgrader's tables; PostgreSQL counts them
+MAX_ID = 128  # characters of a student's id in nbgrader's tables; SQLite does not count them
 MAX_STAMP = 1000  # bytes of a timestamp.txt
 MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
 
@@ -120,7 +120,7 @@ class Classroom:
             # Joiners are part of how Persian and Hindi are spelled.
             if not name.replace("\u200c", "").replace("\u200d", "").isprintable():
                 raise UsageError(f"{folder}/{name!a}: its name cannot be printed; rename it")
-            if len(name) > MAX_ID:
+            if len(name) > MAX_ID and self.database.startswith("postgresql"):
                 raise UsageError(f"{folder}/{name} has more than {MAX_ID} characters; rename it")
         return names
 

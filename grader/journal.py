@@ -212,7 +212,9 @@ class Journal:
                 yield
             finally:
                 self._lock = None
-                connection.invalidate()  # which ends it, and the lock with it, alive or not
+                with contextlib.suppress(SQLAlchemyError):  # it has broken off, and the lock went
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(databases.LOCK)))
+                connection.invalidate()  # it has our name, and another isolation
 
     def _still_alone(self) -> None:
         """See that the lock is held still: it went if the server was stopped in between.

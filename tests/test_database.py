@@ -409,11 +409,13 @@ def test_text_that_postgresql_does_not_take_loses_no_result(
 
 
 def test_a_name_that_nbgrader_s_tables_do_not_hold_is_said_before_anything_is_graded(
-    classroom: Classroom,
+    classroom: Classroom, address: str
 ) -> None:
-    classroom.submitted("a" * 128, UNIT).mkdir(parents=True)
-    assert classroom.students(UNIT) == ["a" * 128]
-    classroom.submitted("b" * 129, UNIT).mkdir(parents=True)
+    names = ["a" * 128, "b" * 129]
+    for name in names:
+        classroom.submitted(name, UNIT).mkdir(parents=True)
+    assert classroom.students(UNIT) == names
+    classroom.use_database(address)
     with pytest.raises(UsageError, match="more than 128 characters; rename it"):
         classroom.students(UNIT)
 
