@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
+.PHONY: help sandbox postgres demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,13 +28,19 @@ sandbox:  # what isolates submissions; only root on Debian or Ubuntu gets it wit
 	       && { apt-get install -y -qq bubblewrap || { apt-get update -qq && apt-get install -y -qq bubblewrap; }; } >/dev/null 2>&1; } \
 	  || echo "bubblewrap is missing: submissions cannot be isolated (see: grader doctor)"
 
+postgres:  # a server for the tests, which start it themselves; without one they skip
+	@test -n "$$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" || command -v initdb >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && { apt-get install -y -qq postgresql || { apt-get update -qq && apt-get install -y -qq postgresql; }; } >/dev/null 2>&1; } \
+	  || echo "PostgreSQL is missing: the tests on it will be skipped"
+
 demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it (UNITS="01-neurons ...")
 	$(BIN)/grader demo $(or $(UNITS),02-convolution) --class $(CLASS)
 
 lab: $(VENV)/.base  ## take the lessons in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-test: sandbox check  ## check, and run all tests
+test: sandbox postgres check  ## check, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: sandbox $(VENV)/.dev  ## run the tests that need a GPU

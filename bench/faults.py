@@ -34,9 +34,11 @@ UNIT = "01-adding"
 out = Console(width=120)
 
 
-def make_class(folder: Path, students: int, course: Course, unit: str = UNIT) -> Classroom:
+def make_class(
+    folder: Path, students: int, course: Course, unit: str = UNIT, db: str | None = None
+) -> Classroom:
     """Make a class of copies of the demo's students: right, wrong and unreadable ones."""
-    classroom = demo.open_class(folder)
+    classroom = demo.open_class(folder, db)
     assignment = classroom.assignment(unit, course)
     people = demo.students(course[unit], assignment)
     demo.hand_in(classroom, assignment, people)

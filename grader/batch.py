@@ -53,7 +53,7 @@ def grade_class(
         GraderError: somebody else grades this class; or no result can be stored, of a full disk
             or a locked database: what was graded is not lost.
     """
-    submissions = {student: classroom.submission(student, assignment) for student in students}
+    submissions = _submissions(classroom, assignment, students)
     with _pool(where, sandbox) as pool, _opened(classroom) as (journal, gradebook):
         store = Store(journal, gradebook, Spool(classroom.private), assignment)
         done = store.recover()
@@ -72,6 +72,13 @@ def grade_class(
         finally:
             done |= store.flush()
     return [done[student] for student in students]
+
+
+def _submissions(
+    classroom: Classroom, assignment: Assignment, students: list[str]
+) -> dict[str, Submission]:
+    known = classroom.receipts(assignment.unit)
+    return {student: classroom.submission(student, assignment, known) for student in students}
 
 
 class Attempts:
@@ -175,7 +182,7 @@ def regrade(
     Raises:
         SandboxError, ClusterError, GraderError: see `grade_class`.
     """
-    submissions = {student: classroom.submission(student, assignment) for student in students}
+    submissions = _submissions(classroom, assignment, students)
     with _pool(where, sandbox) as pool, _opened(classroom) as (journal, gradebook):
         store = Store(journal, gradebook, Spool(classroom.private), assignment)
         store.recover()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import stat
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from grader import interop, names, needed, release
+from grader import interop, names, needed, receipts, release
 from grader.clean import MAX_FILE, grade_id, writable
 from grader.course import Course, source_notebook, variants, without_markers
 from grader.errors import UsageError, nearest
 from grader.lesson import Lesson, Role
 from grader.model import RECORD, Assignment, Limits, Misconception, SourceNotebook, Submission
+from grader.receipts import Receipts
 
+MAX_ID = 128  # characters of a student's id in nbgrader's tables; SQLite does not count them
 MAX_STAMP = 1000  # bytes of a timestamp.txt
 MAX_SUPPORT = 20_000_000  # bytes of one support file that travels with an assignment
 
@@ -49,6 +52,15 @@ class Classroom:
     def database(self) -> str:
         """SQLAlchemy address of the gradebook."""
         return interop.database_url(self.root, self.config)
+
+    def use_database(self, address: str | None) -> None:
+        """Keep the class at `address` from now on, if one is named; see `interop.choose_database`.
+
+        Raises:
+            GraderError: it cannot be kept there.
+        """
+        if address is not None:
+            interop.choose_database(self.root, address)
 
     @property
     def report(self) -> Path:
@@ -108,6 +120,8 @@ class Classroom:
             # Joiners are part of how Persian and Hindi are spelled.
             if not name.replace("\u200c", "").replace("\u200d", "").isprintable():
                 raise UsageError(f"{folder}/{name!a}: its name cannot be printed; rename it")
+            if len(name) > MAX_ID and self.database.startswith("postgresql"):
+                raise UsageError(f"{folder}/{name} has more than {MAX_ID} characters; rename it")
         return names
 
     def units(self) -> list[str]:
@@ -123,8 +137,14 @@ class Classroom:
             }
         )
 
-    def submission(self, student: str, assignment: Assignment) -> Submission:
-        """Read what `student` handed in; odd files become notes, never errors."""
+    def submission(
+        self, student: str, assignment: Assignment, known: Receipts | None = None
+    ) -> Submission:
+        """Read what `student` handed in; odd files become notes, never errors.
+
+        Args:
+            known: `receipts` of the unit; who reads many submissions reads them once.
+        """
         folder = self.submitted(student, assignment.unit)
         wanted = [notebook.name for notebook in assignment.notebooks]
         notes: list[str] = []
@@ -166,18 +186,48 @@ class Classroom:
         if strange and not found and not others:
             names = ", ".join(strange[:5])
             notes.insert(0, f"no notebook was handed in, but {names}")
-        stamp = self.stamp(student, assignment.unit)
+        when, note = self.handed_in(student, assignment.unit, known)
+        notes += [note] if note else []
+        stamp = f"{when:{receipts.STAMP_FORMAT}}" if when else ""
         return Submission(student, assignment.unit, tuple(found.items()), tuple(notes), stamp)
 
-    def stamp(self, student: str, unit: str) -> str:
-        """Return what nbgrader's ``timestamp.txt`` says; nothing where it cannot be read."""
-        path = self.submitted(student, unit) / "timestamp.txt"
+    def receipts(self, unit: str, student: str | None = None) -> Receipts:
+        """Return what was written down when submissions of `unit` were collected."""
+        return receipts.read(self.database, unit, student)
+
+    def handed_in(
+        self, student: str, unit: str, known: Receipts | None = None
+    ) -> tuple[datetime | None, str]:
+        """Return when it was handed in, in UTC, by somebody's word who is not the student; a note.
+
+        A receipt says so. What ``timestamp.txt`` says counts only where there is no receipt for
+        what lies there, and the class's ``nbgrader_config.py`` sets
+        ``c.Classroom.trust_timestamps``: nobody can see who has written that file.
+
+        Args:
+            known: `receipts` of the unit, where they have been read already.
+        """
+        folder = self.submitted(student, unit)
+        if folder.is_symlink() or folder.parent.is_symlink():
+            return None, ""
         try:
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_STAMP:
-                return ""
-            return path.read_text(encoding="utf-8", errors="replace").strip()
+            books = notebooks_in(folder)
         except OSError:
-            return ""
+            return None, ""
+        if known is None:
+            known = self.receipts(unit, student)
+        receipt = known.get((student, receipts.digest(books)))
+        if receipt is not None:
+            return receipt.time, ""
+        said = _stamp(folder / receipts.STAMP)
+        if said is None:
+            return None, ""
+        if self.config.Classroom.get("trust_timestamps") is True:
+            return said, f"handed in at {said:%Y-%m-%d %H:%M} UTC by its {receipts.STAMP}"
+        return None, (
+            f"its {receipts.STAMP} was not used: grader collect has not brought it, so nobody can "
+            "tell who wrote the time"
+        )
 
     # ---- assignments ------------------------------------------------------------------------
 
@@ -272,6 +322,29 @@ def _parameters(lesson: Lesson) -> tuple[tuple[str, str | int], ...]:
     asked = {name for source in cells for name in names.bound(source)}
     device = (("device", "cuda" if lesson.gpu else "cpu"),) if "device" in asked else ()
     return (("profile", lesson.profile), ("seed", 0), *device)
+
+
+def notebooks_in(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return (name without ``.ipynb``, content) of a submission's regular files."""
+    books = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".ipynb" and stat.S_ISREG(path.lstat().st_mode):
+            with path.open("rb") as file:
+                books.append((path.stem, file.read(MAX_FILE + 1)))
+    return tuple(books)
+
+
+def _stamp(path: Path) -> datetime | None:
+    """Return the time in UTC that nbgrader's file says; None where it says none."""
+    from nbgrader.utils import parse_utc
+
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_STAMP:
+            return None
+        text = path.read_text(encoding="utf-8").strip()
+        return parse_utc(text).replace(tzinfo=UTC) if text else None
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _is_there(folder: Path) -> bool:

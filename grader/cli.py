@@ -62,6 +62,14 @@ NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Let submissions do all that you may do.")
 ]
 Class = Annotated[Path, typer.Option("--class", help="Class folder.")]
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="Keep a new class in this database (postgresql://USER@HOST/NAME); remembered.",
+    ),
+]
 Source = Annotated[
     Path | None, typer.Option(help="Any nbgrader source folder, instead of our course.")
 ]
@@ -185,11 +193,11 @@ def collect(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Bring what students handed in to DIR/submitted/<student>/<unit>/."""
     from grader import collect as collecting
     from grader import course as courses
-    from grader.classroom import Classroom
     from grader.roster import read_people
     from grader.sources import named
 
@@ -199,7 +207,7 @@ def collect(
     if dry_run and not (class_ / "submitted").is_dir():
         raise UsageError(f"{class_} is not a class folder, and a dry run makes none")
     course = courses.load_course(solutions) if solutions.is_dir() else None
-    classroom = Classroom(class_)
+    classroom = _opened(class_, None if dry_run else db)
     rows, left = collecting.collect(
         classroom,
         collecting.known_unit(classroom, unit, course),
@@ -246,15 +254,17 @@ def grade(
     repeat: Repeat = 1,
     all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Grade what a class handed in and nobody has graded yet.
 
     DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
     """
     where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
-    classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
+    classroom = _classroom(class_, starts=where.is_here, db=db, sandbox=not no_sandbox)
     from grader.batch import grade_class
     from grader.cluster import Pool
+    from grader.database import shown
 
     results = []
     with _going_on_later(), Pool(where, sandbox=not no_sandbox, say=_say) as pool:
@@ -275,7 +285,9 @@ def grade(
         sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
     else:
         out.print(_class_table(results))
-        out.print(f"feedback: {classroom.root / 'feedback'}   gradebook: {classroom.database}")
+        out.print(
+            f"feedback: {classroom.root / 'feedback'}   gradebook: {shown(classroom.database)}"
+        )
 
 
 @app.command()
@@ -300,10 +312,11 @@ def regrade(
     repeat: Repeat = 1,
     all_cells: AllCells = False,
     solutions: Solutions = Path("solutions"),
+    db: Db = None,
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
     where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
-    classroom = _classroom(class_, starts=where.is_here, sandbox=not no_sandbox)
+    classroom = _classroom(class_, starts=where.is_here, db=db, sandbox=not no_sandbox)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
     from grader.cluster import Pool
@@ -346,13 +359,13 @@ def status(
     units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
     class_: Class = Path("classroom"),
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    db: Db = None,
 ) -> None:
     """Say what is graded, running, waiting and set aside, and how long the rest will take."""
-    from grader.classroom import Classroom
     from grader.progress import progress
 
     _must_be_a_class(class_)
-    found = progress(Classroom(class_), units)
+    found = progress(_opened(class_, db), units)
     if as_json:
         sys.stdout.write(json.dumps([one.to_dict() for one in found], indent=1) + "\n")
         return
@@ -403,13 +416,13 @@ def worker(
 
 @app.command()
 def report(
-    class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
+    class_: Class = Path("classroom"),
+    db: Db = None,
 ) -> None:
     """Write the class report (HTML, with plots) from the gradebook."""
-    from grader.classroom import Classroom
     from grader.report import write_report
 
-    out.print(f"report: {write_report(Classroom(class_))}")
+    out.print(f"report: {write_report(_opened(class_, db))}")
 
 
 @app.command()
@@ -441,15 +454,15 @@ def export(
     missing_as_zero: Annotated[
         bool, typer.Option("--missing-as-zero", help="A zero for what was not handed in.")
     ] = False,
+    db: Db = None,
 ) -> None:
     """Write grades for nbgrader, Canvas, Moodle, or as JSON."""
     from grader import export as exports
     from grader import sheets
-    from grader.classroom import Classroom
 
     _must_be_a_class(class_)
     titles = dict(_column(text) for text in column or ())
-    classroom = Classroom(class_)
+    classroom = _opened(class_, db)
     wish = exports.Wish(
         to=to,
         units=tuple(units or ()),
@@ -533,6 +546,7 @@ def demo(
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
+    db: Db = None,
 ) -> None:
     """Make a class of students whose scores are known, grade it, report on it."""
     from grader import course as courses
@@ -542,7 +556,7 @@ def demo(
 
     sandbox = not no_sandbox and _can_isolate()
     course = courses.load_course(solutions)
-    classroom = demos.open_class(class_)
+    classroom = demos.open_class(class_, db)
     results = []
     surprises = []
     for lesson in [course[unit] for unit in units] if units else course.lessons:
@@ -626,16 +640,22 @@ def _say(text: str) -> None:
     err.print(f"[yellow]{_plain(text)}[/]", soft_wrap=True)
 
 
-def _classroom(folder: Path, *, starts: bool, sandbox: bool) -> Classroom:
+def _classroom(folder: Path, *, starts: bool, db: str | None, sandbox: bool) -> Classroom:
     """Return the class; `starts` what its workers need here while this process imports."""
     from grader import ahead
 
     _must_be_a_class(folder)
     if starts:
         ahead.begin(sandbox=sandbox)
+    return _opened(folder, db)
+
+
+def _opened(folder: Path, db: str | None) -> Classroom:
     from grader.classroom import Classroom
 
-    return Classroom(folder)
+    classroom = Classroom(folder)
+    classroom.use_database(db)
+    return classroom
 
 
 def _assignments(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -21,17 +21,9 @@ from grader.classroom import Classroom
 from grader.clean import grade_id, writable
 from grader.course import Course, source_notebook
 from grader.errors import GraderError, SubmissionError, UsageError, nearest
-from grader.place import (
-    EPOCH,
-    HINT_NOTE,
-    LATE_NOTE,
-    Collected,
-    Outcome,
-    TimeSource,
-    digest,
-    needs_look,
-    place,
-)
+from grader.journal import Journal
+from grader.place import EPOCH, HINT_NOTE, LATE_NOTE, Collected, Outcome, needs_look, place
+from grader.receipts import TimeSource, digest
 from grader.roster import Person, Sender, Unclear, find, made
 from grader.sources import File, Layout, Left, Upload
 
@@ -65,17 +57,16 @@ def collect(
     times: Sequence[Person] = (),
     zone: tzinfo = UTC,
     dry_run: bool = False,
-    on_collected: Callable[[Collected], None] = lambda row: None,
 ) -> tuple[list[Collected], list[Left]]:
     """Bring what is in `paths` into the class; return a line a student, and files not taken.
 
     Args:
         times: when they were handed in, by a person's word; goes before every other time.
         zone: in which a zip's times are read.
-        on_collected: called with each line once what it says is so.
 
     Raises:
-        GraderError: a source cannot be read or understood; nothing was changed.
+        GraderError: a source cannot be read or understood, and nothing was changed; or the database
+            cannot be used.
     """
     found: list[Upload] = []
     left: list[Left] = []
@@ -84,7 +75,10 @@ def collect(
         files = intake.members(path, zone, leave, _inbound(path))
         try:
             for one in sources.uploads(files, layout, known.unit, known.names, roster):
-                (found if isinstance(one, Upload) else left).append(one)  # type: ignore[arg-type]
+                if isinstance(one, Upload):
+                    found.append(replace(one, source=writable(path.resolve().name)))
+                else:
+                    left.append(one)
         except UsageError as error:
             raise UsageError(f"{writable(str(path))}: {error}") from None
     students, names = who(found, roster)
@@ -95,7 +89,10 @@ def collect(
         left += not_taken
     merged, older = merge(rows)
     merged = [_timed(row, names.get(row.student, ()), times) for row in merged]
-    return place(classroom, merged, on_collected, dry_run=dry_run), left + older
+    if dry_run:
+        return place(classroom, merged, None), left + older
+    with Journal(classroom) as journal:
+        return place(classroom, merged, journal.receive), left + older
 
 
 def _inbound(path: Path) -> str:
@@ -295,6 +292,7 @@ def read(upload: Upload, student: Student, known: Known) -> tuple[Collected, lis
         digest=digest(books),
         notes=tuple(dict.fromkeys(writable(note) for note in (*doubts, *notes))),
         outcome=outcome,
+        source=f"{upload.layout} {upload.source}".strip(),
     )
     return row, left
 

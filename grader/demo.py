@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+from grader import database
 from grader.classroom import Classroom
 from grader.clean import grade_id
 from grader.course import exports, variants, without_markers
@@ -37,16 +38,22 @@ class Student:
     score: float
 
 
-def open_class(folder: Path) -> Classroom:
+def open_class(folder: Path, db: str | None = None) -> Classroom:
     """Return an empty demo class in `folder`; what an earlier demo left there is removed.
 
+    Args:
+        db: address of its database, which must be empty: nothing is removed there.
+
     Raises:
-        UsageError: the folder holds something that is not a demo class.
+        UsageError: the folder, or the database, holds something that is not a demo class.
     """
+    if db is not None and not database.is_empty(database.normal(db)):
+        raise UsageError(f"{database.shown(db)} is not empty; make a new one for the demo")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
         raise UsageError(f"{folder} is not empty and not a demo class; name another --class")
     shutil.rmtree(folder, ignore_errors=True)
     classroom = Classroom(folder)
+    classroom.use_database(db)
     (folder / MARKER).write_text("made by grader demo; it may be removed at any time\n")
     return classroom
 

@@ -136,7 +136,6 @@ def entries(classroom: Classroom, database: Database, unit: str) -> list[Entry]:
         .join(Notebook, SubmittedNotebook.notebook_id == Notebook.id)
         .join(BaseCell, Grade.cell_id == BaseCell.id)
         .where(Assignment.name == unit)
-        .order_by(Notebook.name, BaseCell.name)
     )
     for student, notebook, cell, score, maximum, waiting, auto, manual, extra in rows:
         mark = Mark(
@@ -155,10 +154,16 @@ def entries(classroom: Classroom, database: Database, unit: str) -> list[Entry]:
         )
         .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
         .where(Assignment.name == unit)
-        .order_by(SubmittedAssignment.student_id)
     )
+    # Sorted here: PostgreSQL's order is that of a language, and not the same on two servers.
     return [
-        _entry(classroom, unit, row, tuple(marks.get(row.student_id, ()))) for row in submissions
+        _entry(
+            classroom,
+            unit,
+            row,
+            tuple(sorted(marks.get(row.student_id, ()), key=lambda one: (one.notebook, one.cell))),
+        )
+        for row in sorted(submissions, key=lambda one: str(one.student_id))
     ]
 
 

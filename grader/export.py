@@ -23,12 +23,12 @@ from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.plugins import CsvExportPlugin
-from sqlalchemy.exc import SQLAlchemyError
 
+from grader import database as databases
 from grader import gradesheets, sheets
 from grader.classroom import Classroom
 from grader.entries import Entry, Told, entries
-from grader.errors import GraderError, UsageError, nearest
+from grader.errors import UsageError, nearest
 from grader.gradesheets import Filled, Person, Scores
 from grader.model import System
 
@@ -162,14 +162,11 @@ def export(classroom: Classroom, wish: Wish) -> Exported:
     """
     _check(wish)
     url = classroom.database
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        raise _nothing(classroom)  # to open it would be to create it
-    try:
-        with Gradebook(url, "cnn-course") as gradebook:
-            book = _book(classroom, gradebook, wish)
-            content, filled = _content(gradebook, book, wish)
-    except SQLAlchemyError as error:
-        raise GraderError(f"the gradebook cannot be read: {str(error).splitlines()[0]}") from None
+    if not databases.is_there(url):
+        raise _nothing(classroom)
+    with databases.gradebook(url) as gradebook:
+        book = _book(classroom, gradebook, wish)
+        content, filled = _content(gradebook, book, wish)
     held = [f"{s}: {u.name} {why}" for u in book.units for s, why in u.held.items()]
     count = sum(unit.counts(student) for unit in book.units for student in unit.entries)
     return Exported(
@@ -276,10 +273,14 @@ def nbgrader_rows(
     Args:
         held: (assignment, student) whose score is left out.
     """
+    # nbgrader's order, and where it has none, for SQLite and PostgreSQL differ, that of ids.
+    people = sorted(
+        gradebook.students, key=lambda one: (one.last_name or "", one.first_name or "", one.id)
+    )
     for assignment in gradebook.assignments:
         if assignments and assignment.name not in assignments:
             continue
-        for student in gradebook.students:
+        for student in people:
             if not students or student.id in students:
                 row = _row(gradebook, assignment, student)
                 if (assignment.name, student.id) in held:

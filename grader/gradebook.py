@@ -12,14 +12,16 @@ from pathlib import Path
 import nbformat
 from nbgrader.api import Gradebook as Database
 from nbgrader.preprocessors import AssignLatePenalties
-from nbgrader.utils import is_solution, is_task, parse_utc
+from nbgrader.utils import is_solution, is_task
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SAWarning
 
-from grader import feedback, interop
+from grader import database as databases
+from grader import feedback
 from grader.classroom import Classroom
 from grader.clean import grade_id
 from grader.model import RECORD, Assignment, Graded, GradedNotebook
+from grader.receipts import Receipts
 from grader.wording import Marks
 
 
@@ -33,7 +35,7 @@ class Gradebook:
     def __init__(self, classroom: Classroom) -> None:
         self.classroom = classroom
         self.config = classroom.config
-        self.url = interop.patient(classroom.database)
+        self.url = databases.patient(classroom.database)
         self._open: Database | None = None
 
     def __enter__(self) -> Gradebook:
@@ -68,11 +70,12 @@ class Gradebook:
             also: writes something else in the transaction of the marks.
         """
         late = []
+        known = self.classroom.receipts(assignment.unit)
         with warnings.catch_warnings(), self._database() as database:
             # nbgrader links its rows before it adds them; SQLAlchemy mentions each one.
             warnings.simplefilter("ignore", SAWarning)
             for graded in results:
-                if self._mark(database, graded):
+                if self._mark(database, graded, known):
                     late.append(graded)
             also(database.db.connection())
             database.db.commit()
@@ -83,9 +86,10 @@ class Gradebook:
                 marks = _marks(database, graded)
             self._write(assignment, graded, marks)
 
-    def _mark(self, database: Database, graded: Graded) -> bool:
+    def _mark(self, database: Database, graded: Graded, known: Receipts) -> bool:
         """Write the marks, and return whether it came late."""
-        timestamp = _timestamp(self.classroom.stamp(graded.student, graded.unit))
+        when, _ = self.classroom.handed_in(graded.student, graded.unit, known)
+        timestamp = when.replace(tzinfo=None) if when else None  # nbgrader's are UTC, and say none
         with _one_commit(database):
             database.update_or_create_student(graded.student)
             database.update_or_create_submission(graded.unit, graded.student, timestamp=timestamp)
@@ -178,10 +182,3 @@ def _marks(database: Database, graded: Graded) -> dict[str, Marks]:
             penalty=float(stored.late_submission_penalty or 0.0),
         )
     return marks
-
-
-def _timestamp(text: str) -> object:
-    try:
-        return parse_utc(text) if text else None
-    except (ValueError, OverflowError):
-        return None

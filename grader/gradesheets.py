@@ -119,7 +119,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         UsageError: it has no such column, a student twice, or cannot be read.
     """
-    sheet = sheets.read(path)
+    sheet = sheets.read(path, wide=True)
     own = sheet.column("student", "student_id")
     names = dict(ROSTER)
     if own is None:

@@ -15,7 +15,8 @@ from sqlalchemy.engine import make_url
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from grader.errors import AssignmentError, GraderError
+from grader import database as databases
+from grader.errors import AssignmentError, GraderError, UsageError
 
 CONFIG_FILE = '''"""nbgrader's settings for this class; everything of nbgrader's may be set here."""
 
@@ -24,8 +25,6 @@ from grader.interop import configure
 c = get_config()  # noqa: F821 -- nbgrader provides it
 configure(c)
 '''
-
-WAIT = 60  # seconds for which SQLite lets others work
 
 
 def configure(c: Any) -> None:
@@ -48,7 +47,7 @@ def configure(c: Any) -> None:
     c.HTMLExporter.sanitize_html = True
     c.GenerateFeedback.exporter_class = "grader.feedback.FeedbackExporter"
     if Path("source").is_dir():  # a class folder, and not a clone of the course
-        ensure_database(f"sqlite:///{Path.cwd() / 'gradebook.db'}")
+        databases.ensure_tables(database_url(Path.cwd(), c))
 
 
 def ensure_class(folder: Path) -> None:
@@ -70,6 +69,8 @@ def class_config(folder: Path) -> Config:
     if path.exists():
         try:
             config = PyFileConfigLoader(path.name, path=str(folder)).load_config()
+        except GraderError:  # its database cannot be used, see `configure`
+            raise
         except Exception as error:  # the file is a person's program: anything can happen
             raise GraderError(f"{path}: {type(error).__name__}: {error}") from None
     config.CourseDirectory.root = str(folder.resolve())
@@ -79,46 +80,65 @@ def class_config(folder: Path) -> Config:
 def database_url(folder: Path, config: Config) -> str:
     """Return the gradebook's SQLAlchemy address."""
     url = config.CourseDirectory.get("db_url")
-    return str(url) if url else f"sqlite:///{folder.resolve() / 'gradebook.db'}"
+    return databases.normal(str(url)) if url else f"sqlite:///{folder.resolve() / 'gradebook.db'}"
 
 
-def patient(url: str) -> str:
-    """Return the address by which SQLite waits longer for others: they may click through it."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and "timeout" not in parsed.query:
-        parsed = parsed.update_query_dict({"timeout": f"{WAIT}"})
-    return parsed.render_as_string(hide_password=False)
+def choose_database(folder: Path, address: str) -> None:
+    """Keep the class at `address` from now on: its ``nbgrader_config.py`` says so.
 
+    So whoever names it once and forgets it the next time has no marks in two databases, and
+    nbgrader's own commands find it, too.
 
-def ensure_database(url: str) -> None:
-    """Create nbgrader's tables at `url` and stamp their version, unless they are there.
-
-    nbgrader's own `Gradebook` runs the program ``alembic`` for the version and fails where it is
-    not on PATH; here alembic is a library.
+    Raises:
+        UsageError: the class has another one already, or the database holds another class.
+        GraderError: the database cannot be used.
     """
-    from alembic.config import Config as AlembicConfig
-    from alembic.script import ScriptDirectory
-    from nbgrader.api import Base
-    from nbgrader.dbutil import ALEMBIC_DIR
-    from sqlalchemy import create_engine, inspect, text
+    address = databases.normal(address)
+    if databases.without_password(address) != address:
+        raise UsageError(
+            "no password in --db, please: other users can read it in the list of processes, and it "
+            "would stand in nbgrader_config.py. Put it into ~/.pgpass, or where PGPASSFILE or "
+            "PGPASSWORD in the environment say"
+        )
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise UsageError("a database in memory is soon gone; name a file: sqlite:///FILE")
+        address = databases.normal(f"sqlite:///{Path(str(url.database)).resolve()}")
+    path = folder / "nbgrader_config.py"
+    config = class_config(folder)
+    has = database_url(folder, config)
+    if databases.without_password(has) == address:
+        return
+    if config.CourseDirectory.get("db_url"):
+        raise UsageError(
+            f"the class is kept in {databases.shown(has)}, says {path}, and --db names {address}: "
+            "with marks in both nobody could tell which count. Leave --db out, or change that line"
+        )
+    if databases.is_there(has) and not databases.is_empty(has):
+        raise UsageError(
+            f"the class is kept in {make_url(has).database}, and --db names {address}: with marks "
+            "in both nobody could tell which count. To begin anew there, take that file away"
+        )
+    line = f"c.CourseDirectory.db_url = {address!r}"
+    if not databases.is_empty(address):
+        raise UsageError(
+            f"{address} holds a class already; each has a database of its own. If it is this one, "
+            f"say so in {path}, above configure(c):\n    {line}"
+        )
+    before = path.read_text(encoding="utf-8")
+    # Above it: there it is asked for the tables, and an old file has nothing else in it.
+    after, found = re.subn(r"(?m)^(?=configure\(c\))", lambda _: f"{line}\n", before, count=1)
+    _replace(path, after)
+    if not found or class_config(folder).CourseDirectory.get("db_url") != address:
+        _replace(path, before)
+        raise UsageError(f"{path} is not as we wrote it; say there:\n    {line}")
 
-    engine = create_engine(url, future=True)
-    try:
-        if "student" in inspect(engine).get_table_names():
-            return
-        alembic = AlembicConfig()
-        alembic.set_main_option("script_location", ALEMBIC_DIR.replace("%", "%%"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # alembic on options that nbgrader's scripts leave out
-            head = ScriptDirectory.from_config(alembic).get_current_head()
-        Base.metadata.create_all(bind=engine)
-        with engine.begin() as connection:
-            connection.execute(
-                text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
-            )
-            connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head})
-    finally:
-        engine.dispose()
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_suffix(".new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
 
 
 def generate_assignment(config: Config, unit: str, *, database: str | None) -> None:
@@ -140,7 +160,7 @@ def generate_assignment(config: Config, unit: str, *, database: str | None) -> N
         config.GenerateAssignment.no_database = True
     else:
         config.CourseDirectory.db_url = database
-        ensure_database(database)
+        databases.ensure_tables(database)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nbformat on missing ids, nbconvert on alt text: not ours
         api = NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
@@ -166,9 +186,7 @@ def _reason(log: str) -> str:
 
 def source_cells(database: str, unit: str) -> dict[tuple[str, str], str]:
     """Return {(notebook, grade_id): source with hidden tests} as nbgrader recorded it."""
-    from nbgrader.api import Gradebook
-
-    with Gradebook(database) as gradebook:
+    with databases.gradebook(database) as gradebook:
         assignment = gradebook.find_assignment(unit)
         return {
             (notebook.name, cell.name): cell.source

@@ -30,8 +30,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from grader import grade, interop
+from grader import database as databases
+from grader import grade, receipts
 from grader.classroom import Classroom
 from grader.errors import GraderError
 from grader.model import (
@@ -42,9 +44,9 @@ from grader.model import (
     Submission,
     Verdict,
 )
+from grader.receipts import Receipt
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-LOCK = 0x6E_62_67_72  # PostgreSQL's advisory locks are numbers
 
 tables = sa.MetaData()
 runs = sa.Table(
@@ -128,12 +130,19 @@ class Attempt:
 
 
 class Journal:
-    """Of one class; see the module."""
+    """Of one class; see the module.
+
+    Raises:
+        GraderError: its database cannot be used.
+    """
 
     def __init__(self, classroom: Classroom) -> None:
         self.folder = classroom.private
-        self._engine = sa.create_engine(interop.patient(classroom.database))
-        self._migrate()
+        self._url = url = classroom.database
+        self._lock: Connection | None = None  # holds PostgreSQL's while we write
+        with databases.explained(url):
+            self._engine = sa.create_engine(databases.patient(url), pool_pre_ping=True)
+            self._migrate()
 
     def __enter__(self) -> Journal:
         return self
@@ -150,6 +159,7 @@ class Journal:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         with self._engine.begin() as connection:
+            databases.one_at_a_time(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -172,16 +182,70 @@ class Journal:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-            if self._engine.dialect.name == "postgresql":
-                connection = stack.enter_context(self._engine.connect())
-                mine = connection.execute(sa.select(sa.func.pg_try_advisory_lock(LOCK))).scalar()
-                if not mine:
-                    raise GraderError("this class is being graded already, on another machine")
+            stack.enter_context(self._everywhere())
             yield
+
+    @contextlib.contextmanager
+    def _everywhere(self) -> Iterator[None]:
+        """Be the only one on other machines too: PostgreSQL's lock lives as long as a connection.
+
+        Raises:
+            GraderError: somebody else is.
+        """
+        if self._engine.dialect.name != "postgresql":
+            yield
+            return
+        # Outside of a transaction: one that is open for hours hinders the server, or is ended.
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            me = f"process {os.getpid()} on {socket.gethostname()}"
+            connection.execute(sa.select(sa.func.set_config("application_name", me[:63], False)))
+            taken = connection.execute(sa.select(sa.func.pg_try_advisory_lock(databases.LOCK)))
+            if not taken.scalar():
+                who = self._holder(connection) or "somebody"
+                raise GraderError(f"this class is being graded already, by {who}")
+            # A machine that is gone without a word would hold it for hours.
+            for name, value in (("idle", 60), ("interval", 10), ("count", 3)):
+                connection.execute(sa.text(f"SET tcp_keepalives_{name} = {value}"))
+            self._lock = connection
+            try:
+                yield
+            finally:
+                self._lock = None
+                with contextlib.suppress(SQLAlchemyError):  # it has broken off, and the lock went
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(databases.LOCK)))
+                connection.invalidate()  # it has our name, and another isolation
+
+    def _still_alone(self) -> None:
+        """See that the lock is held still: it went if the server was stopped in between.
+
+        Raises:
+            OperationalError: it is not.
+        """
+        if self._lock is None:
+            return
+        try:
+            self._lock.execute(sa.select(1))
+        except SQLAlchemyError as error:
+            lost = ConnectionError(f"the connection broke off: {databases.reason(error)}")
+            raise OperationalError(None, None, lost) from error
+
+    @staticmethod
+    def _holder(connection: Connection) -> str | None:
+        """Return who holds PostgreSQL's lock, as they call themselves; None if nobody does."""
+        query = """
+            SELECT coalesce(nullif(application_name, ''), 'somebody')
+            FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE locktype = 'advisory' AND classid = 0 AND objid = :lock AND objsubid = 1
+            AND granted AND datname = current_database()
+        """
+        return connection.execute(sa.text(query), {"lock": databases.LOCK}).scalar()
 
     @property
     def is_being_written(self) -> bool:
-        """Whether somebody grades this class now, on this machine."""
+        """Whether somebody grades this class now: on this machine, or with PostgreSQL on any."""
+        if self._engine.dialect.name == "postgresql":
+            with self._engine.connect() as connection:
+                return self._holder(connection) is not None
         try:
             with self.writing():
                 return False
@@ -189,6 +253,11 @@ class Journal:
             return True
 
     # ---- rows
+
+    def receive(self, receipt: Receipt) -> None:
+        """Write down what comes into the class."""
+        with databases.explained(self._url), self._engine.begin() as connection:
+            receipts.write(connection, receipt)
 
     def run(self, slots: int) -> int:
         """Write that somebody begins to grade, `slots` submissions at a time; return its number."""
@@ -232,6 +301,7 @@ class Journal:
             }
             for one in submissions
         ]
+        self._still_alone()
         with self._engine.begin() as connection:
             return [_inserted(connection, attempts, row) for row in rows]
 
@@ -241,6 +311,7 @@ class Journal:
         Args:
             connection: in the transaction that stores the marks, too.
         """
+        self._still_alone()
         for attempt, graded, kind in results:
             known = sa.select(outcomes.c.attempt).where(outcomes.c.attempt == attempt)
             if connection.execute(known).first() is None:

@@ -1,31 +1,29 @@
 """Put what was collected into the class folder: whole or not at all, and never a newer one away.
 
-A line of a collection is a `Collected`. Its rows are handed to `place`'s callback once they are so.
+A line of a collection is a `Collected`. Its receipt is written first, see `grader.receipts`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
 import stat
 import tempfile
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from grader.classroom import Classroom
-from grader.clean import MAX_FILE, writable
+from grader.classroom import Classroom, notebooks_in
+from grader.clean import writable
 from grader.errors import GraderError
+from grader.receipts import STAMP, STAMP_FORMAT, TRUSTED, Receipt, Receipts, TimeSource, digest
 
-STAMP = "timestamp.txt"  # nbgrader's, beside the notebooks; late penalties are reckoned from it
-STAMP_FORMAT = "%Y-%m-%d %H:%M:%S.%f UTC"
 ROOM = ".collecting-"  # where a submission is written before it takes its place
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = 3600
@@ -42,20 +40,6 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # there is nothing in it that may be taken
 
 
-class TimeSource(StrEnum):
-    """Who says when it was handed in. The first two are to be trusted, and only these."""
-
-    FILE_SYSTEM = "file system"  # ctime in the exchange
-    TIMES = "times"  # a table that a person gave
-    KEPT = "kept"  # the class's timestamp.txt, as an earlier run left it
-    LATE_FLAG = "late flag"  # Canvas: it came late, and nobody says by how much
-    HINT = "hint"  # an archive's or a file's own time
-    UNKNOWN = "unknown"
-
-
-TRUSTED = (TimeSource.FILE_SYSTEM, TimeSource.TIMES)
-
-
 @dataclass(frozen=True)
 class Collected:
     """A student's submission of a unit: what is, or would be, in the class folder.
@@ -65,6 +49,7 @@ class Collected:
         time: in UTC. Only one whose source is `TRUSTED` was not written by the student.
         digest: sha256 of the notebooks' names and contents; empty where there are none.
         notes: for the teacher.
+        source: layout and name of what it came in.
     """
 
     student: str
@@ -75,6 +60,19 @@ class Collected:
     digest: str
     notes: tuple[str, ...]
     outcome: Outcome
+    source: str = ""
+
+    @property
+    def receipt(self) -> Receipt:
+        """What is written down of it."""
+        return Receipt(
+            unit=self.unit,
+            student=self.student,
+            content=self.digest,
+            handed_in=self.time,
+            time_source=self.time_source,
+            source=self.source,
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return what JSON can hold: names of notebooks, not their contents."""
@@ -86,17 +84,9 @@ class Collected:
             "time": self.time.isoformat() if self.time else None,
             "time_source": str(self.time_source),
             "digest": self.digest,
+            "source": self.source,
             "notes": list(self.notes),
         }
-
-
-def digest(notebooks: Iterable[tuple[str, bytes]]) -> str:
-    """Return the sha256 of notebooks' names and contents; empty for none."""
-    whole = hashlib.sha256()
-    books = sorted(notebooks)
-    for name, content in books:
-        whole.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-    return whole.hexdigest() if books else ""
 
 
 def needs_look(row: Collected, why: str) -> Collected:
@@ -108,10 +98,8 @@ def needs_look(row: Collected, why: str) -> Collected:
 
 def place(
     classroom: Classroom,
-    rows: Iterable[Collected],
-    on_collected: Callable[[Collected], None] = lambda row: None,
-    *,
-    dry_run: bool = False,
+    rows: Sequence[Collected],
+    receive: Callable[[Receipt], None] | None,
 ) -> list[Collected]:
     """Put each submission into ``submitted/`` in one step, and return what became of it.
 
@@ -119,23 +107,24 @@ def place(
     cannot be written is refused, and the others go on.
 
     Args:
-        on_collected: called with every line once what it says is so; never in a dry run.
-        dry_run: change nothing, say what would be.
+        receive: writes a receipt, and is asked to before a submission takes its place: there is
+            none in the class whose receipt is still to be written. None for a dry run, which only
+            says what would be.
     """
     placed = []
     folders = _folders(classroom)
-    with _room(classroom, dry_run) as room:
+    known = {unit: classroom.receipts(unit) for unit in {row.unit for row in rows}}
+    with _room(classroom, receive is None) as room:
         for row in rows:
             try:
-                now = _decide(classroom, row, folders)
-                if now.outcome is Outcome.COLLECTED and not dry_run:
+                now = _decide(classroom, row, folders, known[row.unit])
+                if now.outcome is Outcome.COLLECTED and receive is not None:
+                    receive(now.receipt)
                     _write(classroom, now, room)
             except OSError as error:
                 reason = f"{writable(error.filename or '')}: {error.strerror}".lstrip(": ")
                 now = replace(row, outcome=Outcome.REFUSED, notes=(reason, *row.notes))
             placed.append(now)
-            if not dry_run:
-                on_collected(now)
     return placed
 
 
@@ -154,7 +143,9 @@ def _folders(classroom: Classroom) -> dict[str, str]:
     return {unicodedata.normalize("NFC", writable(name)).casefold(): name for name in names}
 
 
-def _decide(classroom: Classroom, row: Collected, folders: Mapping[str, str]) -> Collected:
+def _decide(
+    classroom: Classroom, row: Collected, folders: Mapping[str, str], known: Receipts
+) -> Collected:
     if row.outcome is not Outcome.COLLECTED:
         return row
     other = folders.get(row.student.casefold(), row.student)
@@ -162,7 +153,7 @@ def _decide(classroom: Classroom, row: Collected, folders: Mapping[str, str]) ->
         return needs_look(
             row, f"the class has a folder {writable(other)}, the same but for spelling"
         )
-    there = _there(classroom.submitted(row.student, row.unit))
+    there = _there(classroom, row.student, row.unit, known)
     if isinstance(there, str):
         return needs_look(row, there)
     if there is None or not there.notebooks:
@@ -200,8 +191,9 @@ def _same(row: Collected, there: _There) -> Collected:
     return replace(row, outcome=Outcome.UNCHANGED)
 
 
-def _there(folder: Path) -> _There | str | None:
+def _there(classroom: Classroom, student: str, unit: str, known: Receipts) -> _There | str | None:
     """What lies in a student's folder; a sentence where it is in the way."""
+    folder = classroom.submitted(student, unit)
     for path in (folder.parent, folder):
         try:
             mode = path.lstat().st_mode
@@ -210,32 +202,14 @@ def _there(folder: Path) -> _There | str | None:
         if not stat.S_ISDIR(mode):
             what = "a link" if stat.S_ISLNK(mode) else "no folder"
             return f"{writable(path.name)} in the class is {what}; take it away"
-    books = []
-    written = []
-    for path in sorted(folder.iterdir()):
-        status = path.lstat()
-        if path.suffix == ".ipynb" and stat.S_ISREG(status.st_mode):
-            with path.open("rb") as file:
-                books.append((path.stem, file.read(MAX_FILE + 1)))
-            written.append(status.st_mtime_ns // 1000)
-    stamp = _stamp(folder / STAMP)
-    if stamp is not None:
-        return _There(tuple(books), stamp, TimeSource.KEPT)
+    books = notebooks_in(folder)
+    when, _ = classroom.handed_in(student, unit, known)
+    if when is not None:
+        return _There(books, when, TimeSource.KEPT)
+    written = [(folder / f"{name}.ipynb").stat().st_mtime_ns // 1000 for name, _ in books]
     last = max(written, default=0)
     hint = EPOCH + timedelta(microseconds=last) if last else None
-    return _There(tuple(books), hint, TimeSource.HINT if hint else TimeSource.UNKNOWN)
-
-
-def _stamp(path: Path) -> datetime | None:
-    from nbgrader.utils import parse_utc
-
-    try:
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > 1000:
-            return None
-        read_ = parse_utc(path.read_text(encoding="utf-8").strip())
-        return read_.replace(tzinfo=UTC)  # type: ignore[no-any-return]  # nbgrader has no types
-    except (ValueError, OverflowError):
-        return None
+    return _There(books, hint, TimeSource.HINT if hint else TimeSource.UNKNOWN)
 
 
 @contextmanager

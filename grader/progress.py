@@ -69,8 +69,10 @@ def progress(classroom: Classroom, units: list[str] | None = None) -> list[Progr
 def _progress(classroom: Classroom, journal: Journal, unit: str, is_at_work: bool) -> Progress:
     names = sorted(path.stem for path in classroom.released(unit).glob("*.ipynb"))
     outline = Assignment(unit, tuple(SourceNotebook(name, "", "") for name in names))
+    receipts = classroom.receipts(unit)
     students = {
-        name: fingerprint(classroom.submission(name, outline)) for name in classroom.students(unit)
+        name: fingerprint(classroom.submission(name, outline, receipts))
+        for name in classroom.students(unit)
     }
     latest = {
         name: one for name, one in journal.latest(unit).items() if one.input == students.get(name)

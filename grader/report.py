@@ -18,10 +18,10 @@ from statistics import fmean, median
 import nbformat
 from markupsafe import Markup
 from nbgrader.api import Assignment
-from nbgrader.api import Gradebook as Database
 from nbgrader.api import Student as Known
 from sqlalchemy import select
 
+from grader import database as databases
 from grader import markup, plots
 from grader.classroom import Classroom
 from grader.clean import grade_id
@@ -136,12 +136,12 @@ def write_report(classroom: Classroom) -> Path:
 
 def _units(classroom: Classroom) -> list[Unit]:
     url = classroom.database
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        return []  # to open it would be to create it
+    if not databases.is_there(url):
+        return []
     units = []
-    with Database(url, "cnn-course") as database:
+    with databases.gradebook(url) as database:
         students = set(database.db.scalars(select(Known.id)))
-        names = database.db.scalars(select(Assignment.name).order_by(Assignment.name)).all()
+        names = sorted(database.db.scalars(select(Assignment.name)))
         for place, name in enumerate(names):
             entries = read_entries(classroom, database, name)
             if entries:

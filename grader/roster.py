@@ -7,9 +7,7 @@ of the platform's name and number.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -17,10 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
+from grader import sheets
 from grader.errors import UsageError
 
 MAX_NAME = 120  # bytes of UTF-8; a file system takes 255, and nbgrader adds to it
-MAX_TABLE = 20_000_000  # bytes of a CSV file
 BAD = set('<>:"/\\|?*\ufffd')
 JOINERS = "\u200c\u200d"  # part of how Persian, Hindi and others are spelled
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.I)
@@ -155,22 +153,22 @@ def read_people(path: Path, zone: tzinfo = UTC, *, timed: bool = False) -> tuple
     Raises:
         UsageError: it cannot be read, has no such columns, or says two things of one student.
     """
-    header, lines = _table(path)
+    sheet = sheets.read(path, wide=True)
     places = {
-        column: header.index(name)
+        column: place
         for column, names in COLUMNS.items()
         for name in names
-        if name in header
+        if (place := sheet.column(name)) is not None
     }
     if not places.keys() - {"time"} or (timed and "time" not in places):
         wanted = "id, name, email, canvas id, moodle id" + (" and time" if timed else "")
         raise UsageError(f"{path}: no such columns in its first line; it may have {wanted}")
     people = []
-    for number, line in lines:
+    for number, row in zip(sheet.lines, sheet.rows, strict=True):
         said = {
-            column: unicodedata.normalize("NFC", line[place].strip())
+            column: sheets.normal(row[place])
             for column, place in places.items()
-            if place < len(line)
+            if place < len(row)
         }
         time = said.pop("time", "")
         said["moodle"] = re.sub(r"^\D*(?=\d+$)", "", said.get("moodle", ""))  # Participant 123
@@ -179,29 +177,6 @@ def read_people(path: Path, zone: tzinfo = UTC, *, timed: bool = False) -> tuple
             people.append(Person(**said, time=when))
     _check(path, people, timed)
     return tuple(people)
-
-
-def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        if path.stat().st_size > MAX_TABLE:
-            raise UsageError(f"{path} has more than {MAX_TABLE:,} bytes")
-        content = path.read_bytes()
-        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = content.decode("utf-16" if wide else "utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeError:
-        raise UsageError(f"{path} is not UTF-8 text; save it as CSV UTF-8") from None
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        lines = [(reader.line_num, line) for line in reader]
-    except csv.Error as error:
-        raise UsageError(f"{path} is not a table: {error}") from None
-    if not lines:
-        raise UsageError(f"{path} is empty")
-    return [re.sub(r"[\s_-]+", " ", cell).strip().lower() for cell in lines[0][1]], lines[1:]
 
 
 def _time(text: str, zone: tzinfo, where: str) -> datetime:

@@ -32,6 +32,7 @@ class Sheet:
         path: where it was read, for messages.
         rows: those below the head; a row may be shorter than the head, never longer.
         bom: the file begins with a byte order mark, by which Excel knows UTF-8.
+        lines: the line of the file on which each row ends.
     """
 
     path: Path | None
@@ -40,6 +41,7 @@ class Sheet:
     delimiter: str = ","
     newline: str = "\n"
     bom: bool = False
+    lines: tuple[int, ...] = ()
 
     def column(self, *names: str) -> int | None:
         """Return the place of the column that is called one of `names`; None if there is none.
@@ -71,13 +73,16 @@ class Sheet:
         return ((BOM if self.bom else "") + "".join(lines)).encode()
 
 
-def read(path: Path) -> Sheet:
+def read(path: Path, *, wide: bool = False) -> Sheet:
     """Read a CSV file: UTF-8, its delimiter found by itself.
+
+    Args:
+        wide: it may be UTF-16, as Excel's "Unicode text" is: nothing is to be written back.
 
     Raises:
         UsageError: it is none, with what to do.
     """
-    text = _text(path)
+    text = _text(path, wide)
     bare = text.removeprefix(BOM)
     if not bare.splitlines() or not bare.splitlines()[0].strip():
         raise UsageError(f"{path} is empty, or its first line is")
@@ -101,10 +106,11 @@ def read(path: Path) -> Sheet:
         delimiter=delimiter,
         newline="\r\n" if bare.partition("\n")[0].endswith("\r") else "\n",
         bom=text.startswith(BOM),
+        lines=tuple(number for number, _ in rest),
     )
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, wide: bool) -> str:
     if not path.is_file():
         raise UsageError(f"no file {path}")
     try:
@@ -116,10 +122,11 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} is larger than {MAX_FILE:,} bytes")
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise UsageError(f"{path} is a spreadsheet and not CSV: {ADVICE}")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
+    is_marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if (is_marked or b"\0" in content) and not (is_marked and wide):
         raise UsageError(f"{path} is UTF-16 and not UTF-8: {ADVICE}")
     try:
-        return content.decode()
+        return content.decode("utf-16" if is_marked else "utf-8")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}, line {number} is not UTF-8: {ADVICE}") from None

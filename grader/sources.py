@@ -101,6 +101,8 @@ class Upload:
         late: the platform says that it came late.
         by_name: nbgrader's own rule holds: of several notebooks that of the unit's name counts.
         doubt: why it may be somebody else's.
+        layout: of the source that it was found in.
+        source: that source, as a person knows it; whoever reads the files fills it in.
     """
 
     sender: Sender
@@ -111,6 +113,8 @@ class Upload:
     by_name: bool = False
     doubt: str = ""
     notes: tuple[str, ...] = ()
+    layout: str = ""
+    source: str = ""
 
 
 Found = Iterator[Upload | Left]
@@ -133,13 +137,15 @@ def uploads(
     if layout is Layout.AUTO:
         layout = recognise(found)
     if layout is Layout.FOLDER:
-        yield from folder(_unwrapped(found, unit, notebooks), unit, notebooks, roster)
-        return
-    found = _inside(found, layout)
-    if layout is Layout.EXCHANGE:
-        yield from exchange(found, unit)
+        parts = folder(_unwrapped(found, unit, notebooks), unit, notebooks, roster)
     else:
-        yield from (canvas if layout is Layout.CANVAS else moodle)(found)
+        found = _inside(found, layout)
+        if layout is Layout.EXCHANGE:
+            parts = exchange(found, unit)
+        else:
+            parts = (canvas if layout is Layout.CANVAS else moodle)(found)
+    for one in parts:
+        yield replace(one, layout=str(layout)) if isinstance(one, Upload) else one
 
 
 def leaving(unit: str, others: Sequence[str]) -> Leave:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
-from grader import engine
-from grader.classroom import Classroom
+from grader import engine, receipts
+from grader.classroom import Classroom, notebooks_in
+from grader.journal import Journal
 from grader.kernels import doctor
 from grader.model import Assignment, Limits, SourceNotebook, Submission
+from grader.receipts import Receipt, TimeSource
 
 CASES = Path(__file__).parent / "cases"
 isolates = pytest.mark.skipif(
@@ -136,6 +139,14 @@ def hand_in(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(file if isinstance(file, bytes) else content(file))
     return path
+
+
+def receive(classroom: Classroom, student: str, unit: str, time: str) -> None:
+    """Write down when what lies in ``submitted/`` was handed in, as ``grader collect`` does."""
+    moment = datetime.fromisoformat(time).replace(tzinfo=UTC)
+    content = receipts.digest(notebooks_in(classroom.submitted(student, unit)))
+    with Journal(classroom) as journal:
+        journal.receive(Receipt(unit, student, content, moment, TimeSource.TIMES, "a test"))
 
 
 def statuses(executed: NotebookNode) -> list[str]:

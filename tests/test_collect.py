@@ -34,7 +34,9 @@ from grader.classroom import Classroom
 from grader.collect import Known
 from grader.course import Course, source_notebook
 from grader.errors import GraderError, UsageError
-from grader.place import Collected, Outcome, TimeSource
+from grader.journal import Journal
+from grader.place import Collected, Outcome
+from grader.receipts import TimeSource, digest
 from grader.roster import Person, Sender
 from grader.sources import Layout, Left
 
@@ -828,7 +830,8 @@ def test_who_is_not_in_the_roster_is_not_lost(
         (b"id,canvas id\na,1\nb,1\n", "two lines have the same canvas: 1"),
         (b"id\n../x\n", "cannot be a folder's name"),
         ("id,name\na,Zoë\n".encode("latin-1"), "not UTF-8"),
-        (b'id,name\na,"' + b"x" * 200_000, "not a table"),
+        (b'id,name\na,"' + b"x" * 200_000, "not a CSV file"),
+        (b"id,name\na,Zo,e\n", "line 2: 3 fields below a head of 2"),
     ],
 )
 def test_a_bad_roster_is_one_message(tmp_path: Path, table: bytes, message: str) -> None:
@@ -1341,7 +1344,7 @@ def test_what_is_newer_is_not_guessed(
 def line(data: bytes, time: datetime | None, source: TimeSource = TimeSource.HINT) -> Collected:
     """A line of ada's."""
     books = (("adding", data),)
-    return Collected("ada", UNIT, books, time, source, place.digest(books), (), Outcome.COLLECTED)
+    return Collected("ada", UNIT, books, time, source, digest(books), (), Outcome.COLLECTED)
 
 
 @pytest.mark.parametrize(
@@ -1362,8 +1365,10 @@ def test_the_latest_of_two_is_told_by_their_times_alone(
 def test_a_time_to_be_trusted_is_written_even_if_it_is_before_the_hint(
     classroom: Classroom,
 ) -> None:
-    place.place(classroom, [line(b"one", NOON)])
-    [row] = place.place(classroom, [line(b"one", NOON - timedelta(days=1), TimeSource.FILE_SYSTEM)])
+    early = line(b"one", NOON - timedelta(days=1), TimeSource.FILE_SYSTEM)
+    with Journal(classroom) as journal:
+        place.place(classroom, [line(b"one", NOON)], journal.receive)
+        [row] = place.place(classroom, [early], journal.receive)
     assert row.outcome is Outcome.COLLECTED
     assert b"2024-05-30" in there(classroom)[f"ada/{UNIT}/timestamp.txt"]
 
@@ -1447,22 +1452,6 @@ def test_a_link_in_the_class_is_not_written_through(
     assert [path.name for path in outside.iterdir()] == ["mine.txt"]
 
 
-def test_each_line_is_told_once_it_is_so(
-    classroom: Classroom, known: Known, tmp_path: Path, book: bytes
-) -> None:
-    told: list[tuple[str, str, bool]] = []
-
-    def tell(row: Collected) -> None:
-        told.append((row.student, row.outcome, classroom.submitted(row.student, UNIT).is_dir()))
-
-    root = written(tmp_path / "in", {"ada/x.ipynb": book, "bob/x.txt": b""})
-    bring(classroom, known, root, dry_run=True, on_collected=tell)
-    assert (told, there(classroom)) == ([], {})
-    rows = bring(classroom, known, root, on_collected=tell)
-    assert told == [("ada", "collected", True), ("bob", "needs a look", False)]
-    assert rows["ada"].digest == place.digest([("adding", book)])
-
-
 # ---- the command line -----------------------------------------------------------------------
 
 Run = Callable[..., tuple[int, str, str]]
@@ -1528,7 +1517,7 @@ def test_what_every_line_would_say_is_said_once(grader: Run, tmp_path: Path, boo
         ((UNIT, "{book}", "--from", "moodle"), "nothing is named as in moodle"),
         ((UNIT, "{book}", "--timezone", "Mars"), 'no time zone "Mars"'),
         ((UNIT, "{book}", "--dry-run", "--class", "nowhere"), "nowhere is not a class folder"),
-        ((UNIT, "{book}", "--roster", "nowhere.csv"), "nowhere.csv cannot be read"),
+        ((UNIT, "{book}", "--roster", "nowhere.csv"), "no file nowhere.csv"),
     ],
 )
 def test_a_persons_mistake_is_one_message(

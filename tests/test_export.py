@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from builders import CASES, COURSE
+import sqlalchemy as sa
+from builders import CASES, COURSE, receive
 from nbgrader.api import Gradebook as Database
 
 from grader import cli, sheets
@@ -25,6 +26,8 @@ from grader.course import load_course
 from grader.export import QuotedCsvExport
 from grader.gradebook import Gradebook
 from grader.model import Assignment, CellResult, Graded, GradedNotebook, Status, Verdict
+
+pytestmark = pytest.mark.databases
 
 ADDING, DOUBLING = "01-adding", "02-doubling"
 CELLS = {
@@ -70,9 +73,11 @@ def broken(unit: Assignment, student: str) -> Graded:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
+def room(
+    tmp_path_factory: pytest.TempPathFactory, keep: Callable[[Classroom], Classroom]
+) -> Classroom:
     """A class in which everything happens once."""
-    classroom = Classroom(tmp_path_factory.mktemp("rooms") / "autumn")
+    classroom = keep(Classroom(tmp_path_factory.mktemp("rooms") / "autumn"))
     course = load_course(COURSE)
     adding = classroom.assignment(ADDING, course)
     doubling = classroom.assignment(DOUBLING, course)
@@ -80,7 +85,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
         database.update_or_create_assignment(ADDING, duedate=datetime(2025, 1, 10, 12))
         database.add_student("ada", first_name="Ada", last_name="Lovelace", email="ada@uni.example")
         database.add_student("never", lms_user_id="1009")
-    stamps = {"ada": "2025-01-09 10:00:00.5 UTC", "late": "2025-01-12 10:00:00 UTC"}
+    stamps = {"ada": "2025-01-09 10:00:00.500", "late": "2025-01-12 10:00:00"}
     gradebook = Gradebook(classroom)
     for one in (
         graded(adding, "ada"),
@@ -97,7 +102,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
         folder = classroom.submitted(one.student, one.unit)
         folder.mkdir(parents=True)
         if one.student in stamps:
-            (folder / "timestamp.txt").write_text(stamps[one.student], encoding="utf-8")
+            receive(classroom, one.student, one.unit, stamps[one.student])
         gradebook.store(adding if one.unit == ADDING else doubling, one)
     classroom.submitted("fresh", ADDING).mkdir(parents=True)
     with Database(classroom.database, "cnn-course") as database:
@@ -177,6 +182,17 @@ File = Callable[..., Path]
 def copied(room: Classroom, tmp_path: Path) -> Classroom:
     """Return a copy of the class that a test may change."""
     shutil.copytree(room.root, tmp_path / "copy")
+    url = sa.make_url(room.database)
+    if url.get_backend_name() == "postgresql":
+        name = f"{url.database}_{tmp_path.name}"
+        engine = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            made = sa.text(f'CREATE DATABASE "{name}" TEMPLATE "{url.database}"')
+            connection.execute(made)
+        engine.dispose()
+        config = tmp_path / "copy" / "nbgrader_config.py"
+        text = config.read_text(encoding="utf-8")
+        config.write_text(text.replace(f"/{url.database}?", f"/{name}?"), encoding="utf-8")
     return Classroom(tmp_path / "copy")
 
 
@@ -592,8 +608,9 @@ def test_a_file_that_cannot_be_worked_with_is_refused_with_the_reason(
     assert not refused.path.exists()
 
 
-def test_a_login_may_be_an_address(export: Export, file: File) -> None:
-    roster = file("student,email\nbea,bea@uni.example\n", "roster.csv")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_login_may_be_an_address(export: Export, file: File, encoding: str) -> None:
+    roster = file("student,email\nbea,bea@uni.example\n".encode(encoding), "roster.csv")
     done = export("canvas", ADDING, "--template", file(CANVAS), "--roster", roster)
     assert changed(CANVAS, done) == FILLED
 
@@ -650,7 +667,7 @@ def test_what_is_named_must_exist_and_must_have_an_effect(
     (empty.root / "gradebook.db").write_bytes(b"no database at all" * 100)
     refused = export("json", root=empty.root)
     assert refused.code == 2
-    assert "the gradebook cannot be read" in refused.err
+    assert "gradebook.db cannot be used: file is not a database" in refused.err
 
 
 def test_a_file_is_replaced_in_one_step(

@@ -23,9 +23,14 @@ STUDENTS = 6
 
 @isolates
 @pytest.mark.slow
-def test_a_grader_that_is_killed_goes_on(tmp_path: Path, course: Course) -> None:
+@pytest.mark.databases
+def test_a_grader_that_is_killed_goes_on(
+    tmp_path: Path, course: Course, system: str, request: pytest.FixtureRequest
+) -> None:
+    """On PostgreSQL too, beside a class in SQLite that nobody disturbs."""
     calm = faults.make_class(tmp_path / "calm", STUDENTS, course)
-    wild = faults.make_class(tmp_path / "wild", STUDENTS, course)
+    db = None if system == "sqlite" else request.getfixturevalue("server").with_tables()
+    wild = faults.make_class(tmp_path / "wild", STUDENTS, course, db=db)
     assert faults.grade(calm, COURSE) == 0
     luck = random.Random(1)
     known = 0

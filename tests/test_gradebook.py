@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import SOLVED, answered, content, hand_in
+from builders import SOLVED, answered, content, hand_in, receive
 from nbgrader.api import Gradebook
 
 from grader.batch import grade_class
@@ -16,6 +16,8 @@ from grader.classroom import Classroom
 from grader.course import Course, load_course
 from grader.errors import AssignmentError, UsageError
 from grader.model import Assignment, Graded, Status
+
+pytestmark = pytest.mark.databases
 
 UNIT = "01-adding"
 RIGHT = {"add": SOLVED, "why_commutes": "Counting."}
@@ -99,12 +101,7 @@ def test_what_a_person_gave_survives_a_regrade_and_is_looked_at_again(
         assert comment.manual_comment == "Nice."
 
 
-LATE = """
-from grader.interop import configure
-c = get_config()
-configure(c)
-c.LateSubmissionPlugin.penalty_method = "zero"
-"""
+LATE = 'c.LateSubmissionPlugin.penalty_method = "zero"\n'
 
 
 def test_a_late_penalty_is_what_the_class_configured(
@@ -115,26 +112,22 @@ def test_a_late_penalty_is_what_the_class_configured(
     path = hand_in(
         classroom, "ada", UNIT, "adding", answered(unit.notebooks[0].released, add=SOLVED)
     )
-    stamp = path.with_name("timestamp.txt")
-    stamp.write_text("2025-02-01 13:00:00 UTC\n", encoding="utf-8")
+    path.with_name("timestamp.txt").write_text("2025-02-01 10:00:00 UTC\n", encoding="utf-8")
+    receive(classroom, "ada", UNIT, "2025-02-01 13:00:00")
     mark(classroom, unit)
     now = stored(classroom)
     assert (now["score"], now["late"], now["penalty"]) == (3, 3600, None)
     assert (classroom.autograded("ada", UNIT) / "timestamp.txt").is_file()
 
-    (classroom.root / "nbgrader_config.py").write_text(LATE, encoding="utf-8")
+    with (classroom.root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
+        file.write(LATE)
     mark(classroom, unit)
     now = stored(classroom)
     assert (now["score"], now["add-tests"], now["penalty"]) == (3, 2, 3)  # nbgrader subtracts it
 
-    stamp.write_text("2025-02-01 11:00:00 UTC\n", encoding="utf-8")
+    receive(classroom, "ada", UNIT, "2025-02-01 11:00:00")
     mark(classroom, unit)
     assert (stored(classroom)["late"], stored(classroom)["penalty"]) == (0, None)
-
-    for nonsense in ("yesterday", "\udcff" * 3, "9" * 5000):
-        stamp.write_bytes(os.fsencode(nonsense))
-        mark(classroom, unit)
-        assert stored(classroom)["late"] == 0
 
 
 def test_a_unit_that_changed_after_submissions_is_refused_with_the_reason(

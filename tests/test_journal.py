@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from builders import SOLVED, answered, hand_in
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from builders import SOLVED, answered, hand_in, receive
 from nbgrader.api import Gradebook as Database
+from sqlalchemy.engine import Connection
 
-from grader import batch, interop, journal
+from grader import batch, database, journal, receipts
 from grader.batch import grade_class, regrade
 from grader.classroom import Classroom
 from grader.course import Course
@@ -24,6 +27,8 @@ from grader.gradebook import Gradebook
 from grader.journal import Attempt, Journal, Kind, Spool, fingerprint
 from grader.model import Assignment, Graded, Status
 from grader.progress import pace, progress
+
+pytestmark = pytest.mark.databases
 
 UNIT = "01-adding"
 WRONG = "def add(a, b):\n    return a - b"
@@ -68,16 +73,21 @@ RIGHT = {"ada": 3.0, "bob": 0.0, "eve": 3.0}
 
 
 def test_our_tables_are_what_the_migrations_make(classroom: Classroom) -> None:
-    Journal(classroom)
+    with Journal(classroom):
+        pass
+    ours = sa.MetaData()
+    for table in (*journal.tables.sorted_tables, receipts.table):
+        table.to_metadata(ours)
+
+    def is_ours(_: object, name: str, kind: str, *more: object) -> bool:
+        return kind != "table" or name in ours.tables
+
     engine = sa.create_engine(classroom.database)
-    found = sa.MetaData()
-    found.reflect(engine, only=[table.name for table in journal.tables.sorted_tables])
-    for table in journal.tables.sorted_tables:
-        for column in table.columns:
-            made = found.tables[table.name].columns[column.name]
-            assert (made.nullable, made.primary_key) == (column.nullable, column.primary_key)
-            assert str(made.type) == str(column.type.compile(engine.dialect))
-        assert {i.name for i in table.indexes} == {i.name for i in found.tables[table.name].indexes}
+    with engine.connect() as connection:
+        options = {"compare_type": True, "include_object": is_ours}
+        made = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(made, ours) == []
+        assert set(ours.tables) <= set(sa.inspect(connection).get_table_names())
     engine.dispose()
 
 
@@ -102,12 +112,11 @@ def test_another_time_of_handing_in_is_another_submission(
     classroom: Classroom, unit: Assignment
 ) -> None:
     grade(classroom, unit)
-    stamp = classroom.submitted("bob", UNIT) / "timestamp.txt"
-    stamp.write_text("2026-01-02 03:04:05 UTC", encoding="utf-8")
+    receive(classroom, "bob", UNIT, "2026-01-02 03:04:05")
     assert grade(classroom, unit) == RIGHT
     assert attempts(classroom) == {"ada": 1, "bob": 2, "eve": 1}
     with Database(classroom.database) as database:
-        assert f"{database.find_submission(UNIT, 'bob').timestamp:%Y-%m-%d}" == "2026-01-02"
+        assert f"{database.find_submission(UNIT, 'bob').timestamp}" == "2026-01-02 03:04:05"
 
 
 def test_an_attempt_tells_what_was_graded_where_and_how(
@@ -189,11 +198,15 @@ def test_a_damaged_result_is_graded_again(classroom: Classroom, unit: Assignment
 
 def test_a_packed_result_is_what_it_was(classroom: Classroom, unit: Assignment) -> None:
     [graded] = grade_class(classroom, unit, ["bob"], where=0, sandbox=False)
-    graded = replace(graded, files=(("plot.png", b"\x89\x00"),), notes=("äöü", "\ud800"))
+    graded = replace(graded, files=(("plot.png", b"\x89\x00"),), notes=("äöü \0", "\ud800"))
     spool = Spool(classroom.private)
     spool.save(7, graded)
     assert spool.load(7) == graded
     assert Graded.from_dict(graded.to_dict()).to_dict() == graded.to_dict()
+    with Journal(classroom) as book:  # PostgreSQL takes neither NUL nor half a character as text
+        [attempt] = book.begin(book.run(1), unit, [classroom.submission("bob", unit)], {})
+        book.end_alone(attempt, graded, Kind.GRADED)
+        assert book.find([attempt])[0].graded == graded.to_dict()
 
 
 def test_the_grader_s_own_failures_are_tried_again(
@@ -219,13 +232,36 @@ def test_two_do_not_grade_one_class(classroom: Classroom, unit: Assignment) -> N
     assert grade(classroom, unit) == RIGHT
 
 
+@contextmanager
+def locked(classroom: Classroom) -> Iterator[Connection]:
+    """What somebody's program does who looks at the gradebook, and lets nobody else in."""
+    engine = sa.create_engine(classroom.database, connect_args=LOOSE.get(system(classroom), {}))
+    with engine.connect() as other:
+        yield other
+        other.rollback()
+    engine.dispose()
+
+
+LOOSE = {"sqlite": {"check_same_thread": False}}
+
+
+def system(classroom: Classroom) -> str:
+    """What the class is kept in."""
+    return sa.make_url(classroom.database).get_backend_name()
+
+
+def lock(other: Connection) -> None:
+    """Let nobody else store marks."""
+    is_sqlite = other.dialect.name == "sqlite"
+    other.exec_driver_sql("BEGIN EXCLUSIVE" if is_sqlite else "LOCK TABLE submitted_assignment")
+
+
 def test_a_locked_database_is_waited_for(classroom: Classroom, unit: Assignment) -> None:
-    """Somebody looks at the gradebook with a program that locks it, longer than SQLite waits."""
+    """Longer than SQLite waits by itself."""
     grade(classroom, unit)
     put(classroom, unit, "bob", SOLVED)
-    path = classroom.root / "gradebook.db"
-    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with locked(classroom) as other:
+        lock(other)
         later = threading.Timer(8.0, other.rollback)
         later.start()
         assert grade(classroom, unit)["bob"] == 3.0
@@ -236,15 +272,16 @@ def test_a_locked_database_is_waited_for(classroom: Classroom, unit: Assignment)
 def test_a_database_that_stays_locked_loses_nothing(
     classroom: Classroom, unit: Assignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interop, "WAIT", 1)
-    with closing(sqlite3.connect(classroom.root / "gradebook.db")) as other:
+    monkeypatch.setattr(database, "WAIT", 1)
+    with locked(classroom) as other:
 
-        def lock(graded: Graded) -> None:
-            other.execute("BEGIN EXCLUSIVE" if graded.student == "ada" else "SELECT 1")
+        def first(graded: Graded) -> None:
+            if graded.student == "ada":
+                lock(other)
 
-        with pytest.raises(GraderError, match="database is locked"):
-            grade(classroom, unit, on_graded=lock)
-        other.rollback()
+        said = {"sqlite": "database is locked", "postgresql": "lock timeout"}[system(classroom)]
+        with pytest.raises(GraderError, match=said):
+            grade(classroom, unit, on_graded=first)
     assert Spool(classroom.private).attempts()
     assert grade(classroom, unit) == marks(classroom) == RIGHT
     assert {attempts(classroom)[known] for known in ("ada", "bob")} == {1}

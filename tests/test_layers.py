@@ -34,18 +34,19 @@ FLOORS = {
     2: {
         "release",
         "interop",
+        "database",
+        "receipts",
         "clean",
         "intake",
         "needed",
         "formulas",
         "markup",
-        "sheets",
         "plots",
         "launch",
         "proof",
         "kernels",
     },
-    1: {"lesson", "course", "roster"},
+    1: {"lesson", "course", "roster", "sheets"},
     0: {"model", "errors", "names", "misconceptions", "mutants", "evidence", "answer"},
 }
 PACKAGES = {"kernels", "judge", "answer"}

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from bs4 import BeautifulSoup, Tag
-from builders import COURSE
+from builders import COURSE, receive
 from nbgrader.api import Gradebook as Database
 from nbgrader.plugins.export import CsvExportPlugin
 
@@ -102,7 +102,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Classroom:
         folder = root / "submitted" / one.student / UNIT
         folder.mkdir(parents=True)
         if one.student == "late":
-            (folder / "timestamp.txt").write_text("2025-01-12 10:00:00 UTC")
+            receive(classroom, one.student, one.unit, "2025-01-12 10:00:00")
         gradebook.store(unit, one)
     (root / "submitted" / "waiting" / UNIT).mkdir(parents=True)
     return classroom
