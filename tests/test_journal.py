@@ -204,7 +204,8 @@ def test_a_packed_result_is_what_it_was(classroom: Classroom, unit: Assignment) 
     assert spool.load(7) == graded
     assert Graded.from_dict(graded.to_dict()).to_dict() == graded.to_dict()
     with Journal(classroom) as book:  # PostgreSQL takes neither NUL nor half a character as text
-        [attempt] = book.begin(book.run(1), unit, [classroom.submission("bob", unit)], {})
+        bob = classroom.submission("bob", unit)
+        [attempt] = book.begin(book.run(1), UNIT, fingerprint(unit), [bob], {})
         book.end_alone(attempt, graded, Kind.GRADED)
         assert book.find([attempt])[0].graded == graded.to_dict()
 
