@@ -139,6 +139,10 @@ def _opened(classroom: Classroom) -> Iterator[tuple[Journal, Gradebook]]:
             yield journal, gradebook
     except OperationalError as error:
         raise _stopped(error) from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise _stopped(error) from error
+        raise
 
 
 @dataclass(frozen=True)
