@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox postgres demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults constraints clean
+.PHONY: help sandbox postgres demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -72,8 +72,13 @@ bench-judge: sandbox $(VENV)/.base  ## what it costs that tests run in a process
 bench-conv: $(VENV)/.dev  ## the course's NumPy layers beside torch's, on this CPU
 	$(BIN)/python bench/conv.py $(BENCH)
 
-bench-faults: sandbox $(VENV)/.base  ## kill the grader twenty times, and compare
+bench-faults: sandbox $(VENV)/.base  ## kill the grader twenty times, and compare; then 5,000 submissions
 	$(BIN)/python bench/faults.py $(BENCH)
+	$(BIN)/python bench/scale.py many
+
+bench-scale: sandbox $(VENV)/.base  ## submissions a second by workers, and what one coordinator can feed
+	$(BIN)/python bench/scale.py workers
+	$(BIN)/python bench/scale.py coordinator
 
 bench-throughput: sandbox $(VENV)/.base  ## a class graded by nbgrader and by us, side by side
 	$(BIN)/python bench/throughput.py $(BENCH)
