@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask
 
@@ -99,6 +99,7 @@ class Pool:
         self._say = say
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._workers: tuple[float, dict[str, Any]] = (-LOOK, {})
         self._differing: dict[str, str] = {}  # workers that are given nothing, and why
         self._said = ""
         self._idle_since: float | None = None
@@ -185,10 +186,11 @@ class Pool:
                     continue
                 place, task, _ = waiting.pop(future.key)
                 self._idle_since = None
+                graded: Graded | None = None
                 try:
-                    yield place, task, future.result()
+                    graded = future.result()
                 except KilledWorker:
-                    yield place, task, None
+                    pass
                 except DeviceError as error:
                     refused[place] += 1
                     if refused[place] == TRIES:
@@ -196,10 +198,12 @@ class Pool:
                     self._tell(str(error))
                     time.sleep(LOOK)
                     give(place, task)
+                    continue
                 except FutureCancelledError:
                     raise _gone() from None
                 except Exception as error:  # a worker's machine, out of memory or of disk
-                    yield place, task, _broken(task, f"its worker failed: {error!r:.500}")
+                    graded = _broken(task, f"its worker failed: {error!r:.500}")
+                yield place, task, graded
         finally:
             for _, _, future in waiting.values():
                 future.release()
@@ -275,29 +279,33 @@ class Pool:
         }
         # All of them ask one zygote: its imports are paid for once.
         zygotes = warm().folder if self._sandbox else None
-        cluster = SpecCluster(
-            scheduler={
-                "cls": Scheduler,
-                "options": {
-                    "host": "127.0.0.1",
-                    "port": 0,
-                    "protocol": "tls://",
-                    "dashboard": False,
-                    "dashboard_address": "127.0.0.1:0",
-                    "security": keys,
-                    "allowed_failures": TRIES - 1,
+        try:
+            cluster = SpecCluster(
+                scheduler={
+                    "cls": Scheduler,
+                    "options": {
+                        "host": "127.0.0.1",
+                        "port": 0,
+                        "protocol": "tls://",
+                        "dashboard": False,
+                        "dashboard_address": "127.0.0.1:0",
+                        "security": keys,
+                        "allowed_failures": TRIES - 1,
+                    },
                 },
-            },
-            workers={
-                number: {
-                    "cls": Nanny,
-                    "options": common | workers.options(number, zygotes, self._gpus),
-                }
-                for number in range(self.slots(replace(assignment, gpu=False)))
-            },
-            security=keys,
-            silence_logs=False,
-        )
+                workers={
+                    number: {
+                        "cls": Nanny,
+                        "options": common | workers.options(number, zygotes, self._gpus),
+                    }
+                    for number in range(self.slots(replace(assignment, gpu=False)))
+                },
+                security=keys,
+                silence_logs=False,
+            )
+        except (OSError, RuntimeError, TimeoutError) as error:
+            reason = error.__cause__ or error
+            raise ClusterError(f"no workers could be started here: {reason}") from error
         self._stack.callback(cluster.close, timeout=10)
         return self._stack.enter_context(Client(cluster, security=keys, set_as_default=False))
 
@@ -336,11 +344,19 @@ class Pool:
 
     def _mine(self, *, gpu: bool = False) -> list[str]:
         """Return the addresses of the workers that may grade; with `gpu`, on one of theirs."""
-        if self._client is None:
-            return []
-        known = self._client.scheduler_info(n_workers=-1)["workers"]
         wanted = workers.resource(gpu=gpu)
-        return [where for where, one in known.items() if wanted in one["resources"]]
+        return [where for where, one in self._there().items() if wanted in one["resources"]]
+
+    def _there(self) -> dict[str, Any]:
+        """Return what the scheduler knows of each worker, as it was not long ago."""
+        asked, known = self._workers
+        if self._client is not None and time.monotonic() - asked > LOOK:
+            try:
+                known = self._client.scheduler_info(n_workers=-1)["workers"]
+            except OSError:  # Dask's are, too
+                raise _gone() from None
+            self._workers = (time.monotonic(), known)
+        return known
 
     def _look(self, *, gpu: bool) -> None:
         """See who is there, and say what is waited for.
@@ -356,9 +372,7 @@ class Pool:
             return
         if client.status not in ("running", "connecting"):
             raise _gone()
-        if self.where.is_here:
-            return
-        known = client.scheduler_info(n_workers=-1)["workers"]
+        known = self._there()
         for address in set(known) - set(self._mine()) - set(self._differing):
             self._differing[address] = self._why(client, address)
             self._tell(f"left out: worker {known[address]['name']}: {self._differing[address]}")

@@ -52,22 +52,21 @@ def server() -> Iterator[postgres.Server]:
 
 @pytest.fixture(scope="session")
 def keep(system: str, request: pytest.FixtureRequest) -> Callable[[Classroom], Classroom]:
-    """Let a class be kept in what this test runs on."""
+    """Let a class of many tests be kept in what they run on."""
+    return lambda classroom: _kept(classroom, system, request)
 
-    def kept(classroom: Classroom) -> Classroom:
-        if system == "postgresql":
-            classroom.use_database(request.getfixturevalue("server").with_tables())
-        return classroom
 
-    return kept
+def _kept(classroom: Classroom, system: str, request: pytest.FixtureRequest) -> Classroom:
+    if system == "postgresql":
+        classroom.use_database(request.getfixturevalue("server").with_tables())
+    return classroom
 
 
 @pytest.fixture
-def classroom(
-    tmp_path: Path, keep: Callable[[Classroom], Classroom], request: pytest.FixtureRequest
-) -> Iterator[Classroom]:
+def classroom(tmp_path: Path, system: str, request: pytest.FixtureRequest) -> Iterator[Classroom]:
     """An empty class folder."""
-    made = keep(Classroom(tmp_path / "class"))
+    # Not by `keep`: pytest gives that of the last test that ran on both to one that does not.
+    made = _kept(Classroom(tmp_path / "class"), system, request)
     address = made.database
     server = request.getfixturevalue("server") if "postgresql" in address else None
     yield made

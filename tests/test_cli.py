@@ -76,6 +76,7 @@ def test_a_class_is_graded_in_one_command(
             "seconds",
             "seed",
             "machine",
+            "aside",
             "evidence",
             "cells",
         )
