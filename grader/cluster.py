@@ -28,7 +28,7 @@ from grader.kernels import devices
 from grader.kernels.warm import warm
 from grader.launch import require_sandbox
 from grader.model import Assignment, Graded, Submission, on_cpu
-from grader.slurm import Jobs
+from grader.slurm import Jobs, Running
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -99,6 +99,7 @@ class Pool:
         self._say = say
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._jobs: Running | None = None
         self._workers: tuple[float, dict[str, Any]] = (-LOOK, {})
         self._differing: dict[str, str] = {}  # workers that are given nothing, and why
         self._said = ""
@@ -312,8 +313,8 @@ class Pool:
     def _start_jobs(self, jobs: Jobs, assignment: Assignment) -> Client:
         from distributed import Client
 
-        cluster = self._stack.enter_context(jobs.cluster(assignment.limits, TRIES))
-        return self._stack.enter_context(Client(cluster, set_as_default=False))
+        self._jobs = self._stack.enter_context(jobs.running(assignment.limits, TRIES))
+        return self._stack.enter_context(Client(self._jobs.cluster, set_as_default=False))
 
     def _join(self) -> Client:
         from distributed import Client
@@ -356,6 +357,8 @@ class Pool:
             except OSError:  # Dask's are, too
                 raise _gone() from None
             self._workers = (time.monotonic(), known)
+            if self._jobs is not None:
+                self._jobs.renew({str(one["name"]) for one in known.values()})
         return known
 
     def _look(self, *, gpu: bool) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -127,8 +127,8 @@ class Jobs:
         return int(left)
 
     @contextmanager
-    def cluster(self, limits: Limits, tries: int) -> Iterator[SLURMCluster]:
-        """Submit the jobs, and see to it that there are always as many, until the block ends.
+    def running(self, limits: Limits, tries: int) -> Iterator[Running]:
+        """Submit the jobs; at the end of the block they are cancelled.
 
         Args:
             limits: of what they grade.
@@ -140,7 +140,7 @@ class Jobs:
         from dask_jobqueue import SLURMCluster
         from distributed.security import Security
 
-        slots = self.slots(limits)
+        slots, lifetime = self.slots(limits), self.lifetime(limits)
         shared = Path(self.shared).expanduser()
         try:
             (shared / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,7 +179,8 @@ class Jobs:
                 worker_command="grader.cli worker",
                 worker_extra_args=[
                     *("--gpu-slots", f"{self.gpu_slots}"),
-                    *("--lifetime", f"{self.lifetime(limits)}s", "--lifetime-stagger", "30s"),
+                    *("--lifetime", f"{lifetime}s"),
+                    *("--lifetime-stagger", f"{min(30, lifetime // 10)}s"),
                 ],
                 python=sys.executable,
                 security=security,
@@ -190,6 +191,32 @@ class Jobs:
                 log_directory=str(shared / "logs"),
             ) as cluster,
         ):
-            # Where a job's time is over, its place is taken by a new one.
-            cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs)
-            yield cluster
+            cluster.scale(jobs=self.jobs)
+            yield Running(cluster, self.jobs)
+
+
+class Running:
+    """Jobs that have been submitted."""
+
+    def __init__(self, cluster: SLURMCluster, count: int) -> None:
+        self.cluster = cluster
+        self._count = count
+        self._seen: set[str] = set()
+
+    def renew(self, names: Collection[str]) -> None:
+        """Submit another job for each whose workers have come and gone: its time was over.
+
+        Dask's own ways (`adapt`) leave it at that where a job has several workers.
+
+        Args:
+            names: of the workers that are there.
+        """
+        known = self.cluster.worker_spec
+        here = {job for job in known if any(f"{name}-".startswith(f"{job}-") for name in names)}
+        gone = (self._seen & known.keys()) - here
+        self._seen |= here
+        for job in gone:
+            known.update(self.cluster.new_worker_spec())  # first: it would get the same name
+            del known[job]
+        if gone:
+            self.cluster.scale(jobs=self._count)

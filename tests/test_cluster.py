@@ -456,8 +456,9 @@ echo "Submitted batch job $!"
 """
 
 
-@isolates
-def test_jobs_grade(adding: Assignment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Jobs]:
+    """A cluster of one machine that runs what is submitted at once; makes a file of jobs."""
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     for name, text in {
@@ -467,10 +468,20 @@ def test_jobs_grade(adding: Assignment, tmp_path: Path, monkeypatch: pytest.Monk
         (bin_ / name).write_text(text, encoding="utf-8")
         (bin_ / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
-    path = tmp_path / "slurm.toml"
-    more = f'partition = "gpu"\ngres = "gpu:1"\nshared = "{tmp_path}"\ninterface = "lo"\n'
-    path.write_text(JOBS.replace("jobs = 2", "jobs = 1") + more, encoding="utf-8")
-    with Pool(Where(slurm=Jobs.read(path), wait=PATIENCE)) as pool:
+
+    def jobs(text: str) -> Jobs:
+        path = tmp_path / "slurm.toml"
+        shared = f'shared = "{tmp_path}"\ninterface = "lo"\n'
+        path.write_text(text.replace("jobs = 2", "jobs = 1") + shared, encoding="utf-8")
+        return Jobs.read(path)
+
+    return jobs
+
+
+@isolates
+def test_jobs_grade(adding: Assignment, tmp_path: Path, slurm: Callable[[str], Jobs]) -> None:
+    jobs = slurm(JOBS + 'partition = "gpu"\ngres = "gpu:1"\n')
+    with Pool(Where(slurm=jobs, wait=PATIENCE)) as pool:
         found = list(grades(pool, adding, {"ada": SOLVED, "bob": SOLVED}))
     assert [one.score for one in found] == [3.0, 3.0]
     script = (tmp_path / "script").read_text(encoding="utf-8")
@@ -479,3 +490,18 @@ def test_jobs_grade(adding: Assignment, tmp_path: Path, monkeypatch: pytest.Monk
     assert "-m grader.cli worker tls://" in script
     pids = [int(line) for line in (tmp_path / "pids").read_text().split()]
     until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+@isolates
+def test_where_a_job_s_time_is_over_another_goes_on(
+    adding: Assignment, tmp_path: Path, slurm: Callable[[str], Jobs]
+) -> None:
+    # Less the unit's limit of a minute, and two minutes: twenty seconds are left.
+    jobs = slurm(JOBS.replace("cores = 4", "cores = 1").replace("01:30:00", "00:03:20"))
+    answers = {f"student-{n}": SLEEPS.format(4) for n in range(8)}
+    with Pool(Where(slurm=jobs, wait=PATIENCE)) as pool:
+        found = list(grades(pool, adding, answers))
+    assert {one.student: (one.score, one.notes) for one in found} == dict.fromkeys(
+        answers, (3.0, ())
+    )
+    assert len((tmp_path / "pids").read_text().split()) > 1
