@@ -236,10 +236,16 @@ class Pool:
             return assignment
         if self.where.is_here:
             fitting = devices.here(assignment)
-        elif assignment.without_gpu == "quick" and self._mine() and not self._mine(gpu=True):
-            fitting = on_cpu(assignment)
-        else:
+        elif assignment.without_gpu == "wait":
             return assignment  # for a worker with a GPU, that may still come
+        else:
+            self._connected(assignment)
+            while not self._mine():  # whoever comes first tells what workers there are
+                self._look(gpu=False)
+                time.sleep(LOOK)
+            if self._mine(gpu=True):
+                return assignment
+            fitting = on_cpu(assignment)
         if self._on_cpu is None or self._on_cpu[0] is not assignment:
             self._on_cpu = (assignment, fitting)
         return self._on_cpu[1]

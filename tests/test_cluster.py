@@ -190,15 +190,14 @@ def test_without_a_gpu_a_unit_waits_or_runs_on_the_cpu(
         cluster = request.getfixturevalue("cluster")
         cluster.start()
         cluster.worker()
-        where = cluster.where(wait=8)
+        where = cluster.where()
     said: list[str] = []
     with Pool(where, say=said.append) as pool:
         optional = replace(adding, gpu=True, without_gpu="quick")
-        if elsewhere:
-            list(grades(pool, adding, {"ada": SOLVED}))  # the worker is there
         [graded] = grades(pool, optional, {"ada": SOLVED})
         assert graded.score == 3.0
         assert any("on the CPU, in its quick profile" in note for note in graded.notes)
+        pool.where = replace(where, wait=8)
         with pytest.raises(GraderError, match=r"waits for a GPU|no worker for 8 seconds"):
             list(grades(pool, replace(adding, gpu=True), {"ada": SOLVED}))
     assert said[-1:] == (["waiting for a worker with a GPU"] if elsewhere else [])
