@@ -184,7 +184,11 @@ class Jobs:
                 ],
                 python=sys.executable,
                 security=security,
-                scheduler_options={"dashboard": False, "allowed_failures": tries - 1},
+                scheduler_options={
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",  # else 8787, which somebody else has
+                    "allowed_failures": tries - 1,
+                },
                 silence_logs=False,
                 interface=self.interface,
                 shared_temp_directory=str(shared),

@@ -228,6 +228,7 @@ class Cluster:
         file = self.folder / "scheduler.json"
         command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host]
         command += ["--port", "0", "--protocol", "tls", "--no-dashboard"]
+        command += ["--dashboard-address", "127.0.0.1:0"]
         self._run([*command, *self._keys("--tls-ca-file"), "--scheduler-file", file], variables)
         until(file.is_file)
         import json
