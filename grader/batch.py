@@ -7,6 +7,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
@@ -64,7 +65,7 @@ def grade_class(
                 if last is not None and last.is_done and last.input == fingerprint(submission):
                     done[student] = Graded.from_dict(last.graded or {})
         left = [one for one in submissions.values() if again or one.student not in done]
-        attempts = Attempts(journal, pool, assignment, left, seeds, sandbox=sandbox)
+        attempts = Attempts(journal, pool, assignment, left, seeds, _options(seeds, sandbox))
         try:
             for place, graded in pool.grade(attempts):
                 done |= store.keep(attempts.begun[place], left[place], graded)
@@ -81,11 +82,15 @@ def _submissions(
     return {student: classroom.submission(student, assignment, known) for student in students}
 
 
+def _options(seeds: Sequence[int], sandbox: bool) -> dict[str, Any]:
+    """Return what is written of how an attempt was graded."""
+    return {"seeds": list(seeds), "sandbox": sandbox}
+
+
 class Attempts:
     """Tasks for a pool, each of which is in the journal before it is given out.
 
     Attributes:
-        options: as they are written there.
         begun: numbers of the attempts, by the place of their task.
     """
 
@@ -96,15 +101,14 @@ class Attempts:
         assignment: Assignment,
         submissions: Sequence[Submission],
         seeds: Sequence[int],
-        *,
-        sandbox: bool,
+        options: dict[str, Any],
     ) -> None:
         self._journal = journal
         self._pool = pool
         self._assignment = assignment
         self._submissions = submissions
         self._seeds = seeds
-        self.options = {"seeds": list(seeds), "sandbox": sandbox}
+        self._options = options
         self.begun: list[int] = []
 
     def __iter__(self) -> Iterator[Task]:
@@ -117,7 +121,7 @@ class Attempts:
             # One transaction for as many as are soon under way: there may be more workers by now.
             first, count = len(self.begun), self._pool.slots(self._assignment)
             some = self._submissions[first : first + count]
-            self.begun += self._journal.begin(number, unit, version, some, self.options)
+            self.begun += self._journal.begin(number, unit, version, some, self._options)
             yield from ((self._assignment, one, self._seeds) for one in some)
 
 
@@ -191,8 +195,7 @@ def regrade(
         store = Store(journal, gradebook, Spool(classroom.private), assignment)
         store.recover()
         before = journal.latest(assignment.unit)
-        version = fingerprint(assignment)
-        options = Attempts(journal, pool, assignment, (), seeds, sandbox=sandbox).options
+        version, options = fingerprint(assignment), _options(seeds, sandbox)
         spool = Spool(classroom.private, "regraded")
         results: dict[str, tuple[int, Graded]] = {}
         for one in journal.find(spool.attempts()):
@@ -204,7 +207,7 @@ def regrade(
             elif one.unit == assignment.unit:
                 spool.drop(one.id)
         left = [one for name, one in submissions.items() if name in before and name not in results]
-        attempts = Attempts(journal, pool, assignment, left, seeds, sandbox=sandbox)
+        attempts = Attempts(journal, pool, assignment, left, seeds, options)
         for place, graded in pool.grade(attempts):
             try:
                 spool.save(attempts.begun[place], graded)

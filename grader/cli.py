@@ -260,8 +260,9 @@ def grade(
 
     DIR/submitted/<student>/<unit>/*.ipynb. Stopped at any moment, it goes on where it was.
     """
+    is_here = scheduler is None and slurm is None
+    classroom = _classroom(class_, starts=is_here, db=db, sandbox=not no_sandbox)
     where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
-    classroom = _classroom(class_, starts=where.is_here, db=db, sandbox=not no_sandbox)
     from grader.batch import grade_class
     from grader.cluster import Pool
     from grader.database import shown
@@ -315,8 +316,9 @@ def regrade(
     db: Db = None,
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
+    is_here = scheduler is None and slurm is None
+    classroom = _classroom(class_, starts=is_here, db=db, sandbox=not no_sandbox)
     where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
-    classroom = _classroom(class_, starts=where.is_here, db=db, sandbox=not no_sandbox)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
     from grader.cluster import Pool

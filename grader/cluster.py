@@ -126,8 +126,8 @@ class Pool:
         if not self.where.is_here:
             self._connected(assignment)
             return max(1, len(self._mine(gpu=assignment.gpu)))
-        most = workers.slots(assignment.limits.memory_bytes)
-        count = most if self.where.workers is None else self.where.workers or 1
+        count = self.where.workers
+        count = workers.slots(assignment.limits.memory_bytes) if count is None else count or 1
         return min(count, len(self._gpus) or count) if assignment.gpu else count
 
     def grade(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Graded]]:
@@ -413,17 +413,14 @@ class Pool:
 
 
 def run(
-    tasks: Iterable[Task], where: Pool | Where | int | None = None, *, sandbox: bool = True
+    tasks: Iterable[Task], where: Where | int | None = None, *, sandbox: bool = True
 ) -> Iterator[tuple[int, Graded]]:
-    """Grade `tasks` in a pool, or in one of their own; see `Pool.grade`.
+    """Grade `tasks` in a pool of their own; see `Pool.grade`.
 
     Raises:
         SandboxError: this machine cannot isolate kernels.
         ClusterError: see `Pool`.
     """
-    if isinstance(where, Pool):
-        yield from where.grade(tasks)
-        return
     with Pool(where, sandbox=sandbox) as pool:
         yield from pool.grade(tasks)
 
