@@ -4,6 +4,9 @@ Most of a lesson's cells show something: they draw pictures of what the student'
 test looks at them. `mark` finds those that nothing graded stands on, so that a grader need not run
 them. It errs on the side of running: a cell is left out only if it is the course's own text, and
 nothing that runs later uses a name that it binds or could have been changed by it.
+
+Where a generator of random numbers stands is nothing that a mark may depend on: grading with
+several seeds finds those that do. So a cell need not run because it calls torch.manual_seed.
 """
 
 from __future__ import annotations
@@ -14,19 +17,27 @@ import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeGuard
 
 from nbformat import NotebookNode
 
 # Modules with a state of their own that a cell could leave changed for those after it.
 STATEFUL = {"os", "random", "sys", "warnings", "builtins", "logging", "gc", "importlib"}
-MODULES = {"np", "plt", "torch", "math", "check"}  # asked for functions, and not changed by it
+# Asked for functions, and not changed by it.
+MODULES = {"np", "plt", "torch", "nn", "F", "math", "check"}
 COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}  # symtable's names
 BUILTINS = set(dir(builtins))
 # What reads, or binds, names that are written nowhere: nothing can be left out where it is used.
 BLIND = {"globals", "locals", "vars", "exec", "eval", "__import__", "get_ipython", "__main__"}
 BLIND |= {"__globals__", "f_globals"}
 # What can change what is not its own in other ways.
-REFLECTIVE = {"setattr", "delattr", "compile", "open", "input"}
+REFLECTIVE = {"compile", "open", "input"}
+# They look at what they are given, and at no more.
+READERS = {"abs", "all", "any", "dict", "enumerate", "float", "int", "isinstance", "len", "list"}
+READERS |= {"max", "min", "print", "range", "repr", "round", "set", "sorted", "str", "sum", "tuple"}
+READERS |= {"type", "zip"}
+READING = {"copy", "count", "get", "index", "items", "keys", "values"}  # methods
+STORES = {"setattr", "delattr"}  # as ``x.name = value`` does
 
 
 @dataclass
@@ -125,7 +136,9 @@ def effects(source: str) -> Effects:
                 (does.binds if name.is_assigned() else does.later).add(name.get_name())
     does.defined, does.modules = _defined(tree)
     looks = {id(part) for node in ast.walk(tree) for part in _looked_at(node)}
-    does.blind = any(_reads_any_name(node) for node in ast.walk(tree))
+    # model.eval() is torch's; whatever reads names has something to read.
+    quiet = {id(node.func) for node in ast.walk(tree) if _is_torch_eval(node)}
+    does.blind = any(_reads_any_name(node) for node in ast.walk(tree) if id(node) not in quiet)
     does.opaque = does.blind or any(
         _may_do_anything(node) for node in ast.walk(tree) if id(node) not in looks
     )
@@ -199,7 +212,11 @@ def _touched(node: ast.AST) -> tuple[set[str], set[str], set[str]]:
         changed |= _names(node.value)
     elif isinstance(node, ast.Call):
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if isinstance(node.func, ast.Attribute):
+        if isinstance(node.func, ast.Name) and node.func.id in STORES and node.args:
+            changed |= _names(node.args[0])
+        if isinstance(node.func, ast.Name) and node.func.id in READERS:
+            given = []
+        elif isinstance(node.func, ast.Attribute) and node.func.attr not in READING:
             given.append(node.func)
         for part in given:
             parts, methods = _taken_apart(part)
@@ -271,6 +288,15 @@ def _looked_at(node: ast.AST) -> Iterator[ast.AST]:
         yield from ast.walk(node.func)
 
 
+def _is_torch_eval(node: ast.AST) -> TypeGuard[ast.Call]:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "eval"
+        and not (node.args or node.keywords)
+    )
+
+
 def _reads_any_name(node: ast.AST) -> bool:
     if isinstance(node, ast.Attribute):
         return node.attr in BLIND
@@ -294,11 +320,11 @@ def _is_state(path: list[str]) -> bool:
     if path[0] in STATEFUL:
         return True
     if path[:2] in (["np", "random"], ["numpy", "random"]):
-        return len(path) == 3 and path[2] != "default_rng"
+        return len(path) == 3 and path[2] not in {"default_rng", "seed"}
     if path[0] in {"torch", "plt", "matplotlib", "mpl", "np"}:
         last = path[-1]
-        return last in {"manual_seed", "seed", "rc", "rcParams", "style", "use", "seterr"} or (
-            path[0] == "torch" and last.startswith("set_")
+        return last in {"rc", "rcParams", "style", "use", "seterr"} or (
+            path[0] == "torch" and last.startswith("set_") and last != "set_num_threads"
         )
     return False
 
