@@ -19,8 +19,6 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
-import dask
-
 from grader import ahead, workers
 from grader.errors import ClusterError, DeviceError
 from grader.grade import grade_with, set_aside
@@ -37,9 +35,6 @@ TRIES = 3  # workers that a submission may end before it is tried alone
 LOOK = 1.0  # seconds between two looks at who is there
 CONNECT = 20.0  # seconds to reach a scheduler
 ENDED = "it ended the process that graded it, again and again"
-
-# What is worth hearing of workers is said by us; a worker elsewhere keeps its own log.
-dask.config.update(dask.config.config, {"logging": {"distributed": "critical"}}, priority="old")
 
 Task = tuple[Assignment, Submission, Sequence[int]]  # the last: seeds
 

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
 MAX_GROWTH = 400_000_000  # bytes of our own memory: what is received before it can be counted
-EXPLAIN_SECONDS = 30.0  # of trying known mistakes on one failed test
+EXPLAIN_SECONDS = 120.0  # of trying known mistakes on one failed test; each has limits of its own
 WATCH = 0.25  # seconds between two looks at what a cell uses
 
 

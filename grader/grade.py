@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +48,7 @@ MAX_WRITTEN_FILES = 20
 # Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own. What
 # a browser would run is not kept where teachers click.
 TAKEN = {".ipynb", ".html", ".htm", ".xhtml", ".svg", ".xml"}
+REFERENCE_LIMITS = Limits(600, 3600)
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
@@ -156,8 +157,14 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
     return score.results(path.stem, notebook)
 
 
-def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
-    """Execute `lesson` with its reference solutions.
+def run_reference(
+    course: Course,
+    lesson: Lesson,
+    parameters: Mapping[str, object] | None = None,
+    env: dict[str, str] | None = None,
+    limits: Limits = REFERENCE_LIMITS,
+) -> NotebookNode:
+    """Execute `lesson` with its reference solutions; `parameters` are papermill's, `env` is added.
 
     Raises:
         GraderError: a cell ended in an error.
@@ -167,11 +174,27 @@ def run_reference(course: Course, lesson: Lesson) -> NotebookNode:
         release.write_source(course, lesson, folder)
         notebook = nbformat.read(folder / f"{lesson.notebook}.ipynb", as_version=4)
         gpu = None if lesson.gpu else False
-        notebook = engine.run(notebook, folder, Limits(600, 3600), {}, sandbox=False, gpu=gpu)
+        if parameters:
+            notebook = _with_parameters(notebook, parameters)
+        notebook = engine.run(notebook, folder, limits, env or {}, sandbox=False, gpu=gpu)
     for cell in notebook.cells:
         judged = cell.metadata.get("judged", {})
         if judged.get("error"):
             raise GraderError(f"{lesson.unit}: {judged['error']}\nin the cell:\n{cell.source}")
+    return notebook
+
+
+def _with_parameters(notebook: NotebookNode, parameters: Mapping[str, object]) -> NotebookNode:
+    """Return `notebook` with papermill's cell of parameters, where it has one to follow."""
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        return notebook
+    notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])
+    notebook = parameterize_notebook(notebook, dict(parameters))
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"  # a new one each time, or what is stored differs
     return notebook
 
 
@@ -184,14 +207,7 @@ def _run(
     seed: int,
 ) -> tuple[GradedNotebook, list[str]]:
     """Return the verdicts on one notebook, and what is to be noted of its run."""
-    if any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
-        notebook.metadata.setdefault("papermill", {})  # papermill reads both without asking
-        for cell in notebook.cells:
-            cell.metadata.setdefault("tags", [])
-        notebook = parameterize_notebook(notebook, dict(assignment.parameters))
-        for cell in notebook.cells:
-            if "injected-parameters" in cell.metadata.get("tags", []):
-                cell.id = "injected-parameters"  # a new one each time, or what is stored differs
+    notebook = _with_parameters(notebook, dict(assignment.parameters))
     own = _own(source, notebook)
     skip = own - _needed(notebook, own) if assignment.lean else set()
     with contextlib.ExitStack() as stack:

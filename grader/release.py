@@ -114,6 +114,8 @@ def secret_lines(lesson: Lesson) -> dict[str, int]:
                 inside = False
             elif line.lstrip().startswith(("import ", "from ")):
                 continue  # which module is used tells little, and many cells say it
+            elif line.rstrip().endswith(":"):
+                continue  # the head of a block is an idiom; what the block does is looked for
             elif inside and len(line.replace(" ", "")) >= TELLING:
                 secrets.setdefault(line.strip(), cell.line + offset)
     return secrets

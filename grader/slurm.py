@@ -17,6 +17,7 @@ setup = ["module load cuda"]    # shell lines before the worker starts
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import tomllib
 from collections.abc import Collection, Iterator
@@ -137,9 +138,12 @@ class Jobs:
         Raises:
             UsageError: the jobs cannot be as the file says.
         """
+        handler = signal.getsignal(signal.SIGINT)
         from dask_jobqueue import SLURMCluster
         from distributed.security import Security
 
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)  # its import made Ctrl-C a silent exit, code 0
         slots, lifetime = self.slots(limits), self.lifetime(limits)
         shared = Path(self.shared).expanduser()
         try:

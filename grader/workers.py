@@ -53,6 +53,8 @@ SETTINGS = {
         "admin": {"tick": {"limit": "1h"}},  # a busy machine is no news
         "diagnostics": {"nvml": False},
     },
+    # What is worth hearing of workers is said by us; one elsewhere keeps its own log: see serve.
+    "logging": {"distributed": "critical"},
 }
 # Before distributed is imported, which reads them then. Not update_defaults: its own come later.
 dask.config.update(dask.config.config, SETTINGS, priority="old")
@@ -156,6 +158,9 @@ def serve(arguments: Sequence[str], gpu_slots: int) -> None:
     """
     require_sandbox()
     _gpus.extend(devices.slots(gpu_slots))
+    logging = {"distributed": "info"}
+    dask.config.set({"logging": logging})  # here, and in the processes that are started
+    os.environ["DASK_LOGGING"] = repr(logging)
     ahead.begin(sandbox=True)
     from distributed.cli.dask_worker import main
 

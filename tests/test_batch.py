@@ -92,6 +92,18 @@ def test_when_the_grader_is_killed_no_process_of_its_remains(
     assert not alive
 
 
+def test_who_grades_hears_nothing_of_dask(classroom: Classroom, course: Course) -> None:
+    unit = classroom.assignment(UNIT, course)
+    node = answered(unit.notebooks[0].released, add="def add(a, b):\n    return a + b")
+    hand_in(classroom, "ada", UNIT, "adding", node)
+    command = [sys.executable, "-m", "grader.cli", "grade", UNIT, "--class", str(classroom.root)]
+    done = subprocess.run(
+        [*command, "--solutions", str(COURSE)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0
+    assert "distributed" not in done.stdout + done.stderr
+
+
 @pytest.mark.skipif(doctor.obstacle() is not None, reason="ordinary kernels are not seeded")
 def test_what_depends_on_the_seed_is_named_and_the_first_seed_counts(
     classroom: Classroom, course: Course

@@ -459,8 +459,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Jo
 @isolates
 def test_jobs_grade(adding: Assignment, tmp_path: Path, slurm: Callable[[str], Jobs]) -> None:
     jobs = slurm(JOBS + 'partition = "gpu"\ngres = "gpu:1"\n')
+    ctrl_c = signal.getsignal(signal.SIGINT)
     with Pool(Where(slurm=jobs, wait=PATIENCE)) as pool:
         found = list(grades(pool, adding, {"ada": SOLVED, "bob": SOLVED}))
+    assert signal.getsignal(signal.SIGINT) is ctrl_c  # dask-jobqueue's import takes it
     assert [one.score for one in found] == [3.0, 3.0]
     script = (tmp_path / "script").read_text(encoding="utf-8")
     wanted = ("#SBATCH -p gpu", "#SBATCH --gres=gpu:1", "#SBATCH -t 01:30:00", "--lifetime 5220s")

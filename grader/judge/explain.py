@@ -24,7 +24,8 @@ from grader.judge.references import Judge, is_reference
 
 MAX_KEPT = 2_000_000  # bytes of one answer that are compared
 MAX_TRACE = 5000  # questions of one test
-SECONDS = 5  # of one wrong solution in one test
+CPU_SECONDS = 5  # of one wrong solution in one test; a machine that is busy is no reason to give up
+SECONDS = 30  # the same by the clock, since some wait
 RTOL, ATOL = 1e-6, 1e-9
 
 
@@ -142,7 +143,7 @@ def replay(world: dict[str, Any], source: str, run: Callable[[Judge], None]) -> 
     judge, trace = Rehearsal(namespace), Trace()
     judge.listener = trace.listen
     # It fails: that is why it is here. And some never end.
-    with contextlib.suppress(BaseException), _silence(), _seconds(SECONDS):
+    with contextlib.suppress(BaseException), _silence(), _limited():
         exec(compile(source, "<misconception>", "exec"), namespace)
         run(judge)
     return trace.steps
@@ -199,16 +200,22 @@ def _silence() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _seconds(limit: float) -> Iterator[None]:
-    """Interrupt what takes longer."""
+def _limited() -> Iterator[None]:
+    """Interrupt what takes too long."""
 
     def late(*_: Any) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, limit)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, CPU_SECONDS),
+        (signal.SIGALRM, signal.ITIMER_REAL, SECONDS),
+    )
+    before = [signal.signal(number, late) for number, _, _ in timers]
+    for _, timer, limit in timers:
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (number, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
