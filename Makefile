@@ -41,7 +41,7 @@ lab: $(VENV)/.base  ## take the lessons in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 test: sandbox postgres check  ## check, and run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 test-gpu: sandbox $(VENV)/.dev  ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ app = typer.Typer(
 # A pipe or a log has no width of its own; 80 columns would break every line of a table.
 out = Console(width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True)
+
+MEASURE_LIMITS = Limits(6 * 3600, 12 * 3600)  # a full profile may take what it needs
 
 COLOURS = {
     "passed": "green",
@@ -144,6 +147,32 @@ def figures(
         executed = run_reference(course, lesson)
         for path in release.save_figures(lesson, executed):
             out.print(f"{path}  {path.stat().st_size / 1000:.1f} kB")
+
+
+@app.command()
+def measure(
+    units: Annotated[list[str], typer.Argument(help="Units whose experiments are run again.")],
+    solutions: Solutions = Path("solutions"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("data/results"),
+    page: Annotated[Path, typer.Option(help="The page made of them.")] = Path("docs/results.md"),
+) -> None:
+    """Run the full profile with the reference solutions and store what its experiments give.
+
+    Lessons show these results in their quick profile. It takes minutes to hours.
+    """
+    from grader import course as courses
+    from grader import results as stored
+    from grader.grade import run_reference
+
+    course = courses.load_course(solutions)
+    env = {"CNN_COURSE_RECORD": str(results.absolute())}
+    for unit in units:
+        with err.status(f"{unit}: the full profile"):
+            began = time.monotonic()
+            run_reference(course, course[unit], {"profile": "full"}, env, MEASURE_LIMITS)
+        out.print(f"{unit}: {(time.monotonic() - began) / 60:.1f} minutes")
+    page.write_text(stored.page(results), encoding="utf-8")
+    out.print(f"{results}, {page}")
 
 
 @app.command(name="try")

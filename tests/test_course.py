@@ -180,6 +180,20 @@ def test_a_line_of_an_earlier_solution_is_no_secret(copy: Path, tmp_path: Path) 
     build(course, (course["02-doubling"],), tmp_path)
 
 
+def test_the_head_of_a_block_is_no_secret_and_its_body_is(copy: Path, tmp_path: Path) -> None:
+    path = copy / "02-doubling" / "doubling.py"
+    head, body = "for heap in (x, 2 * x, 3 * x, 4 * x):", "assert double(heap) == heap + heap"
+    tests = "def _all(x):\n    " + head + "\n        " + body + "\n\n_all(5)\n"
+    edit(path, "### END HIDDEN TESTS", tests + "### END HIDDEN TESTS")
+    edit(path, "# # Doubling", f"# # Doubling\n#\n# Think of {head}")
+    course = load_course(copy)
+    build(course, (course["02-doubling"],), tmp_path)
+    edit(path, f"# Think of {head}", f"# Think of {body}")
+    course = load_course(copy)
+    with pytest.raises(LessonError, match="this line of a solution or hidden test is shown"):
+        build(course, (course["02-doubling"],), tmp_path)
+
+
 # ---- the course -----------------------------------------------------------------------------
 
 

@@ -1,0 +1,56 @@
+"""docs/results.md: the stored results of the lessons' experiments, as a page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.measurements import Measured, results
+
+HEAD = """# Results
+
+What the lessons' longer experiments gave: mean ± standard deviation over the seeds (smallest to
+largest). Curves are in the files that this page is made of, `data/results/`. `grader measure UNIT`
+runs a unit's experiments again (its full profile, with the reference solutions) and makes this
+page anew.
+"""
+
+
+def page(folder: Path) -> str:
+    """Return the page (Markdown) on all files of results in `folder`."""
+    parts = [HEAD]
+    for path in sorted(folder.glob("*.json")):
+        parts.append(f"## {path.stem}\n")
+        for name, result in results(path).items():
+            parts.append(f"**{name}**: {result}\n")
+            rows = list(_rows(result))
+            if rows:
+                parts.append("| | |\n|---|---|\n" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _rows(result: Measured) -> Iterator[str]:
+    """One row for each number of the experiment."""
+    flat = [dict(_numbers(row)) for row in result.rows]
+    for key in flat[0] if flat else ():
+        values = [row[key] for row in flat if key in row]
+        text = _figure(statistics.mean(values))
+        if len(values) > 1:
+            text += f" ± {_figure(statistics.stdev(values))}"
+            text += f" ({_figure(min(values))} to {_figure(max(values))})"
+        yield f"| {key.replace('|', ',')} | {text} |"
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a row by their names; those of lists are left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _numbers(inner, f"{name}, {key}" if name else str(key))
+    elif isinstance(value, int | float):
+        yield name, float(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
