@@ -21,6 +21,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -477,13 +478,12 @@ def execute(
         limits = devices.capped(limits, device)
     if gpu is not None:
         environment = environment | devices.environment(device)
-    judge = None
-    if tests is not None:
-        own = launch.manager(kernel_name, Limits(), sandbox=sandbox, judge=True, seed=seed)
-        judge = JudgeKernel(tests, own)
+    trains = any("torch" in cell.source for cell in progress.nb.cells if cell.cell_type == "code")
+    kernel = partial(launch.manager, kernel_name, sandbox=sandbox, seed=seed, trains=trains)
+    judge = JudgeKernel(tests, kernel(Limits(), judge=True)) if tests is not None else None
     client = JudgedClient(
         progress.nb,
-        launch.manager(kernel_name, limits, sandbox=sandbox, device=device, seed=seed),
+        kernel(limits, device=device),
         limits,
         skip,
         judge,

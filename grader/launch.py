@@ -126,6 +126,7 @@ def manager(
     device: devices.Device | None = None,
     judge: bool = False,
     seed: int | None = None,
+    trains: bool = False,
 ) -> JudgedManager:
     """Return a manager for one kernel of the spec `name`.
 
@@ -133,6 +134,7 @@ def manager(
         device: the GPU of a kernel that is isolated; None for none.
         judge: it is the judge's, which sees more of ours.
         seed: of its random numbers, where it is isolated; None for new ones.
+        trains: have ready what torch's optimizers import, where it is isolated.
 
     Raises:
         SandboxError: a room was asked for, and cannot be built here, or not for this kernel.
@@ -150,6 +152,7 @@ def manager(
             "device": asdict(device) if device is not None else {},
             "judge": judge,
             "seed": seed,
+            "trains": trains,
         }
     elif os.name == "posix":
         made.use_files()

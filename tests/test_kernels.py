@@ -118,6 +118,22 @@ def test_what_lessons_need_is_imported_already_and_each_kernel_is_its_own(tmp_pa
 
 
 @isolates
+def test_who_trains_waits_for_no_import_of_torch(tmp_path: Path) -> None:
+    """torch imports 800 modules with the first optimizer: once for all who name torch."""
+    look = "import os, sys\nprint(*sorted(os.environ))"
+    there = "print('torch._dynamo' in sys.modules)"
+    train = (
+        "import torch\nw = torch.ones(1, requires_grad=True)\nsgd = torch.optim.SGD([w], lr=0.1)\n"
+        "(3 * w).sum().backward()\nsgd.step()\nprint(w.item())"
+    )
+    plain, trained = (run(*cells, folder=tmp_path) for cells in ((look,), (look, there, train)))
+    assert statuses(trained) == ["ok", "ok", "ok"]
+    assert printed(trained.cells[1]) == "True\n"
+    assert float(printed(trained.cells[2])) == pytest.approx(0.7)
+    assert printed(plain.cells[0]) == printed(trained.cells[0]), "what was set for it is gone"
+
+
+@isolates
 def test_figures_are_shown_as_in_any_kernel(tmp_path: Path) -> None:
     plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
     executed = run(plot, "plt.get_fignums()", plot + "\nplt.show()", folder=tmp_path)

@@ -43,6 +43,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
         judge: it is a judge's and not a student's: what the grader has imported stays.
         lend: a descriptor of this process that the kernel is to have too; -1 for none.
         seed: of Python's, NumPy's and torch's random numbers; None for a new one.
+        trains: its notebook may make an optimizer of torch's: have ready what that imports.
         control_groups: use them where they can be made.
     """
 
@@ -52,6 +53,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
     judge = Bool(False).tag(config=True)
     lend = Integer(-1).tag(config=True)
     seed = Integer(None, allow_none=True).tag(config=True)
+    trains = Bool(False).tag(config=True)
     control_groups = Bool(True).tag(config=True)
 
     def __init__(self, **options: Any) -> None:
@@ -116,6 +118,7 @@ class WarmProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_c
             "gpu_fraction": devices.fraction(limits, self._device) if self._device else None,
             "judge": self.judge,
             "seed": self.seed,
+            "trains": self.trains,
             "control_groups": self.control_groups,
         }
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)  # first: it may not be there
