@@ -19,8 +19,8 @@ def test_numbers_have_their_spread_and_curves_stay_in_the_file(tmp_path: Path) -
     stored = {
         "depth": {
             "rows": [
-                {"plain": {"20": 1.0, "56": 2000}, "curve": [1, 2]},
-                {"plain": {"20": 3.0, "56": 1000}, "curve": [1, 3]},
+                {"plain": {"20": 1.0, "56": 2000}, "pair": [1, 80], "curve": [1] * 9},
+                {"plain": {"20": 3.0, "56": 1000}, "pair": [3, 82], "curve": [2] * 9},
             ],
             "seeds": [0, 1],
             "on": "glyphs",
@@ -36,4 +36,5 @@ def test_numbers_have_their_spread_and_curves_stay_in_the_file(tmp_path: Path) -
     assert "**depth**: glyphs; 2 seeds, CPU, 2 cores, 61 s, torch 2.13.0, 2026-11-21" in page
     assert "| plain, 20 | 2 ± 1.414 (1 to 3) |" in page
     assert "| plain, 56 | 1,500 ± 707.1 (1,000 to 2,000) |" in page
-    assert "curve" not in page
+    assert "| pair | 2 ± 1.414; 81 ± 1.414 |" in page
+    assert "| curve" not in page
