@@ -550,8 +550,8 @@ def first_filters(net):
 shown = test_x[int((test_y == 4).nonzero()[0])][None]
 first, second = maps_of(lenet, shown)
 filters = first_filters(lenet)[:, 0]
-fig = plt.figure(figsize=(7, 2.9), layout="constrained")
-left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
+fig = plt.figure(figsize=(7.2, 2.2), layout="constrained")
+left, right = fig.subfigures(1, 2, width_ratios=[2.3, 1])
 axes = left.subplots(2, 7)
 limit = float(filters.abs().max())
 axes[0, 0].set_axis_off()

@@ -168,7 +168,9 @@ plt.show()
 
 # %%
 last = {depth: float(np.mean(losses[-10:])) for depth, losses in plain_curves.items()}
-print({depth: round(value, 2) for depth, value in last.items()})
+print("plain, mean loss of the last ten steps:")
+for depth, value in last.items():
+    print(f"  {depth:2} layers {value:.2f}")
 assert last[20] > last[8] - 0.3
 assert last[44] > last[20] + 0.5
 
@@ -1707,7 +1709,9 @@ plt.show()
 
 # %%
 last_residual = {depth: float(np.mean(losses[-10:])) for depth, losses in residual_curves.items()}
-print({depth: round(value, 2) for depth, value in last_residual.items()})
+print("residual, mean loss of the last ten steps:")
+for depth, value in last_residual.items():
+    print(f"  {depth:2} layers {value:.2f}")
 assert last_residual[8] > last_residual[20]
 assert last_residual[8] > last_residual[44]
 assert last_residual[44] < 0.5 * last[44]
@@ -2086,10 +2090,10 @@ plt.show()
 # %%
 deep = {key: value for key, value in norms.items() if key[2] == 44}
 ratio = {key[:2]: np.mean(value[1:5]) / np.mean(value[-4:]) for key, value in deep.items()}
-print(
-    "first convolutions / last ones, 44 layers:",
-    {key: round(float(v), 1) for key, v in ratio.items()},
-)
+print("gradients of the first convolutions / of the last ones, 44 layers:")
+for (shortcut, norm), v in ratio.items():
+    name = ("residual" if shortcut else "plain") + (", batch norm" if norm else ", no norm")
+    print(f"  {name:<22}{v:8.1f}")
 assert ratio[False, True] > 50
 assert all(1 / 8 < ratio[key] < 8 for key in ((True, True), (False, False), (True, False)))
 assert np.mean(deep[True, False, 44]) > 100 * np.mean(deep[True, True, 44])
@@ -2195,7 +2199,9 @@ plt.show()
 
 # %%
 mean_cosine = {key: values.mean(axis=1) for key, values in agreements.items()}
-print({key: value.round(3).tolist() for key, value in mean_cosine.items()})
+print("mean cosine, seeds 0, 1, 2:")
+for name, values in zip(names, mean_cosine.values(), strict=True):
+    print(f"  {name:<12}", values.round(3))
 assert ratios[False][0] > 50 > 5 > ratios[False][-1] > 0.05
 assert max(ratios[True]) < 10
 assert mean_cosine[False, 44].max() < 0.05 < mean_cosine[False, 8].min()

@@ -768,7 +768,9 @@ def collapsed(n, draws=50):
 
 
 lost_share = {n: collapsed(n) for n in (2, 3, 5, 15, 30)}
-print({n: f"{100 * share:.1f} %" for n, share in lost_share.items()})
+print("share of the directions in the plane that are lost:")
+for n, share in lost_share.items():
+    print(f"  {n:2} channels {100 * share:5.1f} %")
 assert lost_share[2] > 0.6
 assert lost_share[3] > 0.4
 assert lost_share[15] < 0.005

@@ -2200,11 +2200,9 @@ plt.show()
 
 # %%
 for name, values in forgot.items():
-    told = (
-        f"{lr:g}: {spread(v[:, 0])} / {spread(v[:, 1])}"
-        for lr, v in zip(rates, values.swapaxes(0, 1), strict=True)
-    )
-    print(f"{name}, digits right / letters kept (%): " + ", ".join(told))
+    print(f"{name + ', rate':<22}{'digits right (%)':>20}{'letters kept (%)':>20}")
+    for lr, v in zip(rates, values.swapaxes(0, 1), strict=True):
+        print(f"{lr:<22g}{spread(v[:, 0]):>20}{spread(v[:, 1]):>20}")
 along, held = (forgot[name] for name in loops)
 assert (along[:, 0, 2] == 0).all()  # rate 0: no weight moved,
 assert along[:, 0, 1].mean() < 25  # and the letters are gone
@@ -2355,11 +2353,12 @@ for name in worlds:
 
 # %%
 best = {key: max(list(shown)[:4], key=lambda way: table[key][way].mean()) for key in table}
-print("highest mean:", {f"{name}, {each}": way for (name, each), way in best.items()})
 lead = {key: table[key]["all"] - table[key]["scratch"] for key in table}  # one value a seed
-print("all minus scratch:", {f"{name}, {each}": spread(v) for (name, each), v in lead.items()})
 learned = {key: table[key]["probe"] - table[key]["probe, random"] for key in table}
-print("probe minus random:", {f"{name}, {each}": spread(v) for (name, each), v in learned.items()})
+print(f"{'':<22}{'highest mean':>16}{'all - scratch':>20}{'probe - random':>20}")
+for (name, each), way in best.items():
+    gains = (spread(lead[name, each]), spread(learned[name, each]))
+    print(f"{name + ', ' + str(each):<22}{way:>16}" + "".join(f"{gain:>20}" for gain in gains))
 for name in ("printed digits", "handwriting"):  # near
     assert (lead[name, 5] > 4).all()  # in every seed
     assert min(learned[name, 5].min(), learned[name, 50].min()) > 10
@@ -2480,10 +2479,8 @@ cut_runs = measured(
     device=device,
     again=again,
 )
-print(
-    "live, all stages copied, 5 epochs:",
-    {name: [round(v) for v in values] for name, values in live.items()},
-)
+told = (f"{name} " + ", ".join(f"{v:.0f} %" for v in values) for name, values in live.items())
+print("live, all stages copied, 5 epochs: " + "; ".join(told))
 print(f"measured: {cut_runs}")
 
 # %% figure="cuts"
