@@ -220,6 +220,12 @@ def without_markers(source: str) -> str:
     )
 
 
+def parameters(lesson: Lesson) -> set[str]:
+    """Return the names that papermill may set: those that the parameters cell binds."""
+    cells = [cell.source for cell in lesson.cells if "parameters" in cell.tags]
+    return {name for source in cells for name in names.bound(source)}
+
+
 # ---- misconceptions -------------------------------------------------------------------------
 
 
