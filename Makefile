@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox postgres demo test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
+.PHONY: help sandbox postgres demo run test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ postgres:  # a server for the tests, which start it themselves; without one they
 
 demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it (UNITS="01-neurons ...")
 	$(BIN)/grader demo $(or $(UNITS),02-convolution) --class $(CLASS)
+
+run: $(VENV)/.base  ## execute lessons with their solutions (UNITS="01-neurons ..." RUN="--profile full")
+	$(BIN)/grader run $(UNITS) $(RUN)
 
 lab: $(VENV)/.base  ## take the lessons in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -90,4 +93,4 @@ constraints: $(VENV)/.dev  ## renew constraints.txt from what is installed
 	@mv constraints.new constraints.txt
 
 clean:  ## remove the demo class and caches; .venv stays
-	rm -rf classroom/demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf classroom/demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis .grader_cache

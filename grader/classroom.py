@@ -21,9 +21,9 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from grader import interop, names, needed, receipts, release
+from grader import interop, needed, receipts, release
 from grader.clean import MAX_FILE, grade_id, writable
-from grader.course import Course, source_notebook, variants, without_markers
+from grader.course import Course, parameters, source_notebook, variants, without_markers
 from grader.errors import UsageError, nearest
 from grader.lesson import Lesson, Role
 from grader.model import RECORD, Assignment, Limits, Misconception, SourceNotebook, Submission
@@ -318,8 +318,7 @@ def _known(lesson: Lesson) -> dict[str, Any]:
 
 def _parameters(lesson: Lesson) -> tuple[tuple[str, str | int], ...]:
     """What is injected; a device only where the lesson asks for its name."""
-    cells = [cell.source for cell in lesson.cells if "parameters" in cell.tags]
-    asked = {name for source in cells for name in names.bound(source)}
+    asked = parameters(lesson)
     device = (("device", "cuda" if lesson.gpu else "cpu"),) if "device" in asked else ()
     return (("profile", lesson.profile), ("seed", 0), *device)
 

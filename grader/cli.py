@@ -7,29 +7,39 @@ Exit codes: 0 done, 1 something is not as it should be (stale notebooks, a faili
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from grader.errors import GraderError, SandboxError, UsageError
-from grader.model import Assignment, CellResult, Graded, Limits, System, Verdict
+from grader.model import Assignment, CellResult, Graded, Limits, Profile, System, Verdict
 
 if TYPE_CHECKING:
     from grader.classroom import Classroom
     from grader.cluster import Where
     from grader.place import Collected
+    from grader.reference import Run
     from grader.sources import Left
     from grader.validate import Report
 
@@ -42,8 +52,6 @@ app = typer.Typer(
 # A pipe or a log has no width of its own; 80 columns would break every line of a table.
 out = Console(width=None if sys.stdout.isatty() else 140)
 err = Console(stderr=True)
-
-MEASURE_LIMITS = Limits(6 * 3600, 12 * 3600)  # a full profile may take what it needs
 
 COLOURS = {
     "passed": "green",
@@ -140,7 +148,7 @@ def figures(
     """Draw the expected figures anew, with the reference solutions."""
     from grader import course as courses
     from grader import release
-    from grader.grade import run_reference
+    from grader.reference import run_reference
 
     course = courses.load_course(solutions)
     for lesson in [course[unit] for unit in units] if units else course.lessons:
@@ -162,17 +170,90 @@ def measure(
     """
     from grader import course as courses
     from grader import results as stored
-    from grader.grade import run_reference
+    from grader.reference import run_reference
 
     course = courses.load_course(solutions)
     env = {"CNN_COURSE_RECORD": str(results.absolute())}
     for unit in units:
         with err.status(f"{unit}: the full profile"):
             began = time.monotonic()
-            run_reference(course, course[unit], {"profile": "full"}, env, MEASURE_LIMITS)
+            run_reference(course, course[unit], {"profile": "full"}, env)
         out.print(f"{unit}: {(time.monotonic() - began) / 60:.1f} minutes")
     page.write_text(stored.page(results), encoding="utf-8")
     out.print(f"{results}, {page}")
+
+
+@app.command()
+def run(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    profile: Annotated[Profile, typer.Option(help="What the lessons are to do.")] = Profile.QUICK,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps; what the lesson's header says by default."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the lesson's own.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Notebooks at a time.")] = None,
+    cell_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that a cell may take.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write what failed as JUnit XML.")
+    ] = None,
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Put the executed notebooks there, also failed ones."),
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(help="Where what passed is kept until something changes.")
+    ] = Path(".grader_cache"),
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run everything, and keep nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Execute lessons with their reference solutions; one that is unchanged is not run again."""
+    if device is not None and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise UsageError(f'no device "{device}": write cpu, cuda, cuda:1 or mps')
+    for folder in (artifacts, junit and junit.parent):
+        _must_be_writable(folder)
+    from grader import course as courses
+    from grader import junit as reports
+    from grader import reference, runs
+
+    course = courses.load_course(solutions)
+    chosen = [course[unit] for unit in dict.fromkeys(units)] if units else course.lessons
+    wanted = {"profile": str(profile), "device": device, "seed": seed}
+    limits = reference.LIMITS[profile]
+    if cell_seconds is not None:
+        limits = replace(limits, cell_seconds=cell_seconds)
+    passed = "passed before" if no_cache else "passed"
+    with _going_on_later(passed), _progress("notebooks", len(chosen)) as advance:
+
+        def tell(one: reference.Run) -> None:
+            what = "" if one.unchanged else f", {one.seconds:.0f} s"
+            told = f"{one.unit}: {one.result}{what}" + (f": {one.summary}" if one.summary else "")
+            err.print(_plain(told), soft_wrap=True)
+            advance(one, counts=not one.unchanged)
+
+        done = runs.run(
+            course,
+            chosen,
+            {name: value for name, value in wanted.items() if value is not None},
+            limits=limits,
+            count=workers,
+            cache=None if no_cache else runs.Cache(cache),
+            artifacts=artifacts,
+            on_done=tell,
+        )
+    if junit is not None:
+        reports.report(done).write(str(junit), pretty=True)
+    if as_json:
+        sys.stdout.write(json.dumps([one.to_dict() for one in done], indent=1) + "\n")
+    else:
+        out.print(_run_table(done))
+    if not all(one.passed for one in done):
+        raise typer.Exit(1)
 
 
 @app.command(name="try")
@@ -640,6 +721,18 @@ def _must_be_a_class(folder: Path) -> None:
         raise UsageError(f"{folder} is not a class folder: it has no submitted/<student>/<unit>/")
 
 
+def _must_be_writable(folder: Path | None) -> None:
+    """See before the work, and not after it, that its outcome can be written."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"nothing can be written to {folder}: it is not yours to change")
+
+
 def _where(
     count: int | None,
     scheduler: str | None,
@@ -658,12 +751,12 @@ def _where(
 
 
 @contextmanager
-def _going_on_later() -> Iterator[None]:
+def _going_on_later(what: str = "was graded") -> Iterator[None]:
     """Say after Ctrl-C what has become of the work."""
     try:
         yield
     except KeyboardInterrupt:
-        err.print("Stopped. What was graded is kept; run the same command again, and it goes on.")
+        err.print(f"Stopped. What {what} is kept; run the same command again, and it goes on.")
         raise typer.Exit(130) from None
 
 
@@ -823,6 +916,20 @@ def _show_validation(report: Report) -> None:
         out.print(f"[red]{_plain(problem)}[/]", soft_wrap=True)
 
 
+def _run_table(runs: Sequence[Run]) -> Table:
+    table = Table()
+    for column in ("unit", "result", "seconds", "what failed"):
+        table.add_column(column, justify="right" if column == "seconds" else "left")
+    for one in runs:
+        told = f"[{COLOURS[one.result]}]{one.result}[/]"
+        table.add_row(_plain(one.unit), told, f"{one.seconds:.1f}", _plain(one.summary))
+    count = Counter(one.result for one in runs)
+    words = ", ".join(f"{n} {result}" for result, n in count.items())
+    table.add_section()
+    table.add_row("", words, f"{sum(one.seconds for one in runs if not one.unchanged):.1f}", "")
+    return table
+
+
 def _share(count: int, total: int) -> str:
     text = f"{count} / {total}" if total else ""
     return text if count == total else f"[red]{text}[/]"
@@ -865,18 +972,34 @@ def _plain(text: str) -> str:
     return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
+class Advance(Protocol):
+    """Moves a progress bar on by one; or, where that cost nothing, leaves one out of it."""
+
+    def __call__(self, done: object, *, counts: bool = True) -> None: ...
+
+
 @contextmanager
-def _progress(title: str, total: int | None = None) -> Iterator[Callable[[Graded], None]]:
-    """A progress bar on stderr; gives the function that moves it on."""
+def _progress(title: str, total: int | None = None) -> Iterator[Advance]:
+    """A progress bar on stderr, with the time left; gives the function that moves it on."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as bar:
+    # Of all that was done: what takes minutes gives no other ground for an estimate.
+    with Progress(*columns, console=err, speed_estimate_period=24 * 3600) as bar:
         task = bar.add_task(title, total=total)
-        yield lambda _: bar.advance(task)
+
+        def advance(done: object, *, counts: bool = True) -> None:
+            if counts:
+                bar.advance(task)
+            else:
+                bar.update(task, total=(bar.tasks[task].total or 1) - 1)
+
+        yield advance
 
 
 def main() -> None:

@@ -196,16 +196,18 @@ def _in_order(sources: list[str]) -> list[str]:
     A class that is taught anew moves down, and must still stand above its subclasses.
     """
     waiting = [source.strip() for source in sources]
+    bound = {source: names.bound(source) for source in waiting}
+    needed = {source: names.used_at_once(source) for source in waiting}
     placed: list[str] = []
     while waiting:
-        missing = [names.bound(source) for source in waiting]
-        for i, source in enumerate(waiting):
-            others = set[str]().union(*missing[:i], *missing[i + 1 :])
-            if not (names.used_at_once(source) & others):
+        for source in waiting:
+            others = set[str]().union(*(bound[one] for one in waiting if one is not source))
+            if not (needed[source] & others):
                 break
         else:
-            i = 0  # they need each other: Python will say so
-        placed.append(waiting.pop(i))
+            source = waiting[0]  # they need each other: Python will say so
+        waiting.remove(source)
+        placed.append(source)
     return placed
 
 
@@ -216,6 +218,12 @@ def without_markers(source: str) -> str:
         for line in source.splitlines()
         if BEGIN_SOLUTION not in line and END_SOLUTION not in line
     )
+
+
+def parameters(lesson: Lesson) -> set[str]:
+    """Return the names that papermill may set: those that the parameters cell binds."""
+    cells = [cell.source for cell in lesson.cells if "parameters" in cell.tags]
+    return {name for source in cells for name in names.bound(source)}
 
 
 # ---- misconceptions -------------------------------------------------------------------------

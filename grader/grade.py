@@ -25,12 +25,10 @@ from nbformat import NotebookNode
 from nbgrader.utils import is_grade, is_solution
 from papermill.parameterize import parameterize_notebook
 
-from grader import clean, engine, evidence, names, needed, release, score
-from grader.course import Course
-from grader.errors import DeviceError, GraderError, SandboxError, SubmissionError
+from grader import clean, engine, evidence, names, needed, score
+from grader.errors import DeviceError, SandboxError, SubmissionError
 from grader.judge.kernel import JudgedCells
 from grader.kernels import devices
-from grader.lesson import Lesson
 from grader.model import (
     Assignment,
     CellResult,
@@ -48,7 +46,6 @@ MAX_WRITTEN_FILES = 20
 # Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own. What
 # a browser would run is not kept where teachers click.
 TAKEN = {".ipynb", ".html", ".htm", ".xhtml", ".svg", ".xml"}
-REFERENCE_LIMITS = Limits(600, 3600)
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
@@ -157,34 +154,7 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
     return score.results(path.stem, notebook)
 
 
-def run_reference(
-    course: Course,
-    lesson: Lesson,
-    parameters: Mapping[str, object] | None = None,
-    env: dict[str, str] | None = None,
-    limits: Limits = REFERENCE_LIMITS,
-) -> NotebookNode:
-    """Execute `lesson` with its reference solutions; `parameters` are papermill's, `env` is added.
-
-    Raises:
-        GraderError: a cell ended in an error.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / lesson.unit
-        release.write_source(course, lesson, folder)
-        notebook = nbformat.read(folder / f"{lesson.notebook}.ipynb", as_version=4)
-        gpu = None if lesson.gpu else False
-        if parameters:
-            notebook = _with_parameters(notebook, parameters)
-        notebook = engine.run(notebook, folder, limits, env or {}, sandbox=False, gpu=gpu)
-    for cell in notebook.cells:
-        judged = cell.metadata.get("judged", {})
-        if judged.get("error"):
-            raise GraderError(f"{lesson.unit}: {judged['error']}\nin the cell:\n{cell.source}")
-    return notebook
-
-
-def _with_parameters(notebook: NotebookNode, parameters: Mapping[str, object]) -> NotebookNode:
+def with_parameters(notebook: NotebookNode, parameters: Mapping[str, object]) -> NotebookNode:
     """Return `notebook` with papermill's cell of parameters, where it has one to follow."""
     if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         return notebook
@@ -207,7 +177,7 @@ def _run(
     seed: int,
 ) -> tuple[GradedNotebook, list[str]]:
     """Return the verdicts on one notebook, and what is to be noted of its run."""
-    notebook = _with_parameters(notebook, dict(assignment.parameters))
+    notebook = with_parameters(notebook, dict(assignment.parameters))
     own = _own(source, notebook)
     skip = own - _needed(notebook, own) if assignment.lean else set()
     with contextlib.ExitStack() as stack:

@@ -33,6 +33,13 @@ class Status(StrEnum):
     BROKEN = "broken"  # the grader failed on it: nothing is known about the student's work
 
 
+class Profile(StrEnum):
+    """What a lesson is to do: what a student waits for, or all that it can measure."""
+
+    QUICK = "quick"
+    FULL = "full"
+
+
 class System(StrEnum):
     """For whom grades are exported."""
 
