@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox postgres demo run test test-gpu check format notebooks figures lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
+.PHONY: help sandbox postgres demo run test test-gpu check format notebooks figures site lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -64,6 +64,11 @@ validate: sandbox $(VENV)/.base  ## how good are the course's tests? (UNITS="01-
 
 notebooks: $(VENV)/.base  ## build notebooks/ from solutions/
 	$(BIN)/grader build
+
+site: $(VENV)/.base  ## make the course's static site, build/site (executes all lessons)
+	@$(PIP) --editable '.[site]'
+	$(BIN)/grader run --artifacts build/executed
+	$(BIN)/grader site
 
 figures: $(VENV)/.base  ## draw the expected figures anew
 	$(BIN)/grader figures

@@ -256,6 +256,28 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command()
+def site(
+    executed: Annotated[
+        Path, typer.Option(help="Executed lessons: grader run --artifacts.")
+    ] = Path("build/executed"),
+    to: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("build/site"),
+    notebooks: Annotated[Path, typer.Option(help="The released lessons.")] = Path("notebooks"),
+    docs: Annotated[Path, typer.Option(help="The guides.")] = Path("docs"),
+    solutions: Solutions = Path("solutions"),
+) -> None:
+    """Make the course's site: executed lessons without their solutions, with search."""
+    from grader import course as courses
+    from grader import site as making
+
+    course = courses.load_course(solutions)
+    with err.status("making pages"):
+        pages = to.parent / f"{to.name}-pages"
+        making.write_pages(course, executed, notebooks, docs, pages)
+        making.build(pages, to)
+    out.print(f"{to / 'index.html'}")
+
+
 @app.command(name="try")
 def try_(
     notebook: Annotated[Path, typer.Argument(help="Your notebook.", dir_okay=False)],

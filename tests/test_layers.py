@@ -29,7 +29,7 @@ FLOORS = {
         "slurm",
         "workers",
     },
-    4: {"grade", "feedback", "execute", "page", "reference", "results"},
+    4: {"grade", "feedback", "execute", "page", "reference", "results", "site"},
     3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},
     2: {
         "release",

@@ -1,0 +1,44 @@
+"""How Sphinx makes the site; `grader site` writes its pages beside a copy of this file."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from docutils import nodes
+
+from grader.formulas import formula
+
+project = "Convolutional networks, step by step"
+author = "the authors of the course"
+project_copyright = "BSD 3-Clause"
+extensions = ["myst_nb"]
+html_theme = "furo"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_math_renderer = "mathml"
+# Styles that stay readable on furo's light and dark ground (WCAG AA).
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_mime_priority_overrides = [("html", "image/svg+xml", 5), ("html", "image/png", 10)]
+
+
+def setup(app: Any) -> None:
+    """Write formulas as MathML: browsers draw it without scripts and without a network."""
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+
+
+def _inline(translator: Any, node: nodes.math) -> NoReturn:
+    translator.body.append(formula(node.astext()))
+    raise nodes.SkipNode
+
+
+def _block(translator: Any, node: nodes.math_block) -> NoReturn:
+    translator.body.append(f'<div class="formula">{formula(node.astext(), block=True)}</div>')
+    raise nodes.SkipNode
