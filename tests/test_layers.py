@@ -13,7 +13,7 @@ from builders import REPOSITORY
 
 FLOORS = {
     7: {"cli"},
-    6: {"batch", "demo", "validate"},
+    6: {"autograde", "batch", "demo", "validate"},
     5: {
         "classroom",
         "cluster",
@@ -29,7 +29,7 @@ FLOORS = {
         "slurm",
         "workers",
     },
-    4: {"grade", "feedback", "execute", "page", "results"},
+    4: {"grade", "feedback", "page", "results"},
     3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},
     2: {
         "release",
