@@ -5,11 +5,12 @@ DIR/release/<unit>/             what students were given
 DIR/submitted/<student>/<unit>/ what they handed in
 DIR/autograded/<student>/<unit>/  the executed notebooks and graded.json, verdicts and messages
 DIR/feedback/<student>/<unit>/, DIR/gradebook.db, DIR/report/, DIR/grades-<system>.csv, grades.json
-DIR/.grader/                    the lock of who grades, and outcomes that are not stored yet
+DIR/.grader/                    the lock of who grades, outcomes that are not stored yet, our units
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from dataclasses import dataclass
@@ -237,15 +238,18 @@ class Classroom:
         """Make `unit` an assignment of this class, by nbgrader's own step, and return it.
 
         The unit comes from `source` (any nbgrader source folder) where one is named, else from
-        our course, else from the class's own ``source/``.
+        our course, else from the class's own ``source/``. What our course gave is kept: whoever
+        asks without the course gets it as it was then.
 
         Raises:
-            UsageError: there is no such unit.
+            UsageError: there is no such unit, or only one that another version has kept.
             AssignmentError: nbgrader refuses the source.
         """
         if Path(unit).name != unit or unit in ("", ".."):  # it becomes the name of a folder
             raise UsageError(f'"{unit}" is not the name of a unit.{nearest(unit, self.units())}')
         ours = source is None and course is not None and unit in course
+        if source is None and not ours and self._kept(unit).exists():
+            return self._remembered(unit)
         parameters: tuple[tuple[str, str | int], ...] = ()
         environment: tuple[tuple[str, str], ...] = (("NBGRADER_EXECUTION", "autograde"),)
         limits = self._limits()
@@ -274,7 +278,7 @@ class Classroom:
             notebooks.append(SourceNotebook(path.stem, nbformat.writes(released), text))
         if not notebooks:
             raise UsageError(f"{self.source(unit)} holds no notebook")
-        return Assignment(
+        made = Assignment(
             unit=unit,
             notebooks=tuple(notebooks),
             files=tuple(_support(self.source(unit))),
@@ -284,6 +288,31 @@ class Classroom:
             **(_known(course[unit]) if ours and course is not None else {}),
             parameters=parameters,
         )
+        self._keep(made, ours=ours)
+        return made
+
+    def _kept(self, unit: str) -> Path:
+        return self.private / "units" / f"{unit}.json"
+
+    def _keep(self, assignment: Assignment, *, ours: bool) -> None:
+        """Keep what cannot be made from ``source/`` again: misconceptions, limits, the judge."""
+        path = self._kept(assignment.unit)
+        if not ours:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".new")
+        beside.write_text(json.dumps(assignment.to_dict()), encoding="utf-8")
+        beside.replace(path)
+
+    def _remembered(self, unit: str) -> Assignment:
+        try:
+            return Assignment.from_dict(json.loads(self._kept(unit).read_text(encoding="utf-8")))
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(
+                f"{unit} was prepared by another version of the grader; where the course's "
+                f"solutions/ are, run: grader grade {unit} --class {self.root}"
+            ) from None
 
     def _limits(self) -> Limits:
         seconds = self.config.Execute.get("timeout") or Limits.cell_seconds

@@ -30,18 +30,15 @@ configure(c)
 def configure(c: Any) -> None:
     """Set what the course needs in nbgrader's configuration object `c`.
 
-    Cells are executed by our engine (past errors, with limits), feedback pages are ours, what is
-    exported or shown in the formgrader runs nothing, and the database exists before nbgrader asks
-    a program on PATH to make it.
+    Submissions are graded by our grader, feedback pages are ours, what is exported or shown in the
+    formgrader runs nothing, and the database exists before nbgrader asks a program on PATH to make
+    it.
     """
     c.CourseDirectory.course_id = "cnn-course"
-    c.Autograde.autograde_preprocessors = [
-        "grader.execute.JudgedExecute",
-        "nbgrader.preprocessors.LimitOutput",
-        "nbgrader.preprocessors.SaveAutoGrades",
-        "nbgrader.preprocessors.AssignLatePenalties",
-        "nbgrader.preprocessors.CheckCellMetadata",
-    ]
+    # All that nbgrader does itself between a submission and its marks is done by our grader.
+    c.Autograde.exporter_class = "grader.autograde.AutogradeExporter"
+    c.Autograde.sanitize_preprocessors = []
+    c.Autograde.autograde_preprocessors = []
     c.ExportApp.plugin_class = "grader.export.QuotedCsvExport"
     # The formgrader shows submissions with nbconvert, in a page that may do what a teacher may.
     c.HTMLExporter.sanitize_html = True

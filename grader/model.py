@@ -6,8 +6,9 @@ and nobody can change a notebook that somebody else holds.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -144,6 +145,34 @@ class Assignment:
     misconceptions: tuple[Misconception, ...] = ()
     worlds: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     parameters: tuple[tuple[str, str | int], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        files = [(path, b64encode(content).decode()) for path, content in self.files]
+        return asdict(self) | {"files": files}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Assignment:
+        """Return what `to_dict` was given.
+
+        Raises:
+            KeyError, TypeError, ValueError: it was written by another version.
+        """
+        known = dict(plain)
+        known["notebooks"] = tuple(SourceNotebook(**one) for one in plain["notebooks"])
+        known["files"] = tuple((path, b64decode(content)) for path, content in plain["files"])
+        known["limits"] = Limits(**plain["limits"])
+        known["misconceptions"] = tuple(
+            Misconception(**{**one, "fails": tuple(one["fails"])})
+            for one in plain["misconceptions"]
+        )
+        known["worlds"] = tuple(
+            (name, tuple((cell, source) for cell, source in cells))
+            for name, cells in plain["worlds"]
+        )
+        for name in ("environment", "parameters"):
+            known[name] = tuple((key, value) for key, value in plain[name])
+        return cls(**known)
 
 
 def on_cpu(assignment: Assignment) -> Assignment:

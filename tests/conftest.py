@@ -21,6 +21,11 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make pictures` asks for the docs' pictures."""
+    parser.addoption("--pictures", metavar="FOLDER", help="write the docs' pictures there")
+
+
 @pytest.fixture(scope="session")
 def course() -> Course:
     """The course of two tiny units in cases/course/."""

@@ -200,7 +200,7 @@ def test_nbgrader_s_commands_work_on_it(
     released = unit.notebooks[0].released
     hand_in(classroom, "ada", UNIT, "adding", answered(released, add=SOLVED))
     with (classroom.root / "nbgrader_config.py").open("a", encoding="utf-8") as file:
-        file.write("c.JudgedExecute.sandbox = False\nc.Classroom.trust_timestamps = True\n")
+        file.write("c.AutogradeExporter.sandbox = False\nc.Classroom.trust_timestamps = True\n")
     for line in (["autograde", UNIT], ["export"], ["generate_feedback", UNIT]):
         done = subprocess.run(
             [sys.executable, "-m", "nbgrader", *line],

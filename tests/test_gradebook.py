@@ -15,6 +15,7 @@ from grader.batch import grade_class
 from grader.classroom import Classroom
 from grader.course import Course, load_course
 from grader.errors import AssignmentError, UsageError
+from grader.journal import fingerprint
 from grader.model import Assignment, Graded, Status
 
 pytestmark = pytest.mark.databases
@@ -209,3 +210,26 @@ def test_names_that_are_no_text_harm_nobody(classroom: Classroom, unit: Assignme
 def test_a_unit_s_name_never_leads_out_of_the_class(classroom: Classroom, name: str) -> None:
     with pytest.raises(UsageError, match="is not the name of a unit"):
         classroom.assignment(name, source=classroom.root)
+
+
+def test_a_unit_of_ours_is_the_same_without_the_course_beside_it(
+    classroom: Classroom, unit: Assignment
+) -> None:
+    """The formgrader's button, and who is in another folder, know where its tests run."""
+    assert classroom.assignment(UNIT) == unit
+    assert unit.judged
+    assert fingerprint(classroom.assignment(UNIT)) == fingerprint(unit)
+    other = classroom.assignment(UNIT, source=classroom.root / "source")
+    assert not other.judged
+    assert classroom.assignment(UNIT) == other
+
+
+def test_a_unit_that_another_version_has_kept_is_made_anew(
+    classroom: Classroom, course: Course, unit: Assignment
+) -> None:
+    kept = classroom.private / "units" / f"{UNIT}.json"
+    for text in (kept.read_text("utf-8").replace('"judged"', '"judgement"'), "[]", "{"):
+        kept.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=r"another version of the grader.*grader grade 01-add"):
+            classroom.assignment(UNIT)
+    assert classroom.assignment(UNIT, course) == unit == classroom.assignment(UNIT)

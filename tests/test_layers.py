@@ -13,7 +13,7 @@ from builders import REPOSITORY
 
 FLOORS = {
     7: {"cli"},
-    6: {"batch", "demo", "junit", "runs", "validate"},
+    6: {"autograde", "batch", "demo", "junit", "runs", "validate"},
     5: {
         "classroom",
         "cluster",
@@ -29,7 +29,7 @@ FLOORS = {
         "slurm",
         "workers",
     },
-    4: {"grade", "feedback", "execute", "page", "reference", "results", "site"},
+    4: {"grade", "feedback", "page", "reference", "results", "site"},
     3: {"ahead", "engine", "judge", "judged", "score", "sources", "wording"},
     2: {
         "release",
