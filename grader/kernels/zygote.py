@@ -39,6 +39,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from types import TracebackType
 from typing import Any
 
 import zmq
@@ -68,6 +69,7 @@ SETTINGS = {
     "InteractiveShell": {"enable_tip": False},
     "Application": {"log_level": "CRITICAL"},
 }
+ENDS = 5  # frames of a recursion that are shown of where it begins, and of where it ends
 PATIENCE = 60.0  # seconds without anybody, before the first one comes
 CHANNELS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 SLACK = 256 * 2**20  # bytes: what the walls of a room and shared pages add to a kernel's memory
@@ -122,6 +124,7 @@ class WarmKernelApp(IPKernelApp):  # type: ignore[misc]  # Any to mypy
             parent=self, session=self.session, profile_dir=self.profile_dir, user_ns=self.user_ns
         )
         self.init_shell()
+        self.shell.set_custom_exc((RecursionError,), _show_recursion)
         # exit() stops the kernel 0.1 s later, in whatever cell runs by then: marks by luck.
         self.shell.unobserve_all("exit_now")
         for step in ("init_pdb", "init_path", "init_gui_pylab", "init_extensions", "init_code"):
@@ -223,6 +226,32 @@ def _tame(fraction: float | None) -> None:
         torch = sys.modules["torch"]
         torch.cuda._lazy_call(lambda: torch.cuda.set_per_process_memory_fraction(fraction))
         torch.backends.cudnn.deterministic = True
+
+
+def _show_recursion(
+    shell: Any,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
+    """Show `error` without the middle of its traceback.
+
+    For every frame IPython looks through all modules that are imported, some thousands here: the
+    thousand frames of a function that calls itself would take twenty seconds.
+    """
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        frames = [link.__traceback__] if link.__traceback__ else []
+        while frames and frames[-1].tb_next:
+            frames.append(frames[-1].tb_next)
+        if len(frames) > 2 * ENDS:
+            frames[ENDS - 1].tb_next = frames[-ENDS]
+            link.add_note(f"({len(frames) - 2 * ENDS} calls in between are not shown)")
+        link = link.__cause__ or link.__context__
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 
 # ---- the zygote -----------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 #   attack:
 #     does: calls itself without end
 #     statuses: [error, error, ok]
-#     limits: {cell_seconds: 30, output_bytes: 1000000}
 #     prints: "RecursionError[\\s\\S]*RecursionError[\\s\\S]*after"
 # ---
 
