@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from grader import interop
-from grader.course import Course, previously, source_notebook
+from grader.course import Course, exports, previously, source_notebook
 from grader.errors import GraderError, LessonError
 from grader.lesson import (
     BEGIN_HIDDEN,
@@ -26,6 +26,15 @@ from grader.lesson import (
 
 # A shorter line ("return y", "for n in range(N):") says nothing about a solution.
 TELLING = 24
+
+OVERVIEW = (
+    "# The lessons",
+    "",
+    "In this order: each uses what those before it have built, and finds it in `previously.py`.",
+    "",
+    "| unit | | what you build | minutes | points |",
+    "|---|---|---|---|---|",
+)
 
 # Of 255: a picture that its palette misses by more, on average, shows bands.
 VISIBLE = 1.0
@@ -73,6 +82,18 @@ def build(course: Course, lessons: tuple[Lesson, ...], out: Path) -> None:
             target = out / lesson.unit
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(made, target)
+    (out / "README.md").write_text(overview(course), encoding="utf-8")
+
+
+def overview(course: Course) -> str:
+    """Return the page beside the units, in Markdown: what each of them builds."""
+    rows = [
+        f"| [{lesson.unit}]({lesson.unit}/{lesson.notebook}.ipynb) | {lesson.title} "
+        f"| {', '.join(f'`{name}`' for name in exports(lesson))} "
+        f"| {lesson.minutes} | {lesson.points:g} |"
+        for lesson in course.lessons
+    ]
+    return "\n".join([*OVERVIEW, *rows, ""])
 
 
 def stale(course: Course, built: Path) -> list[str]:

@@ -72,7 +72,10 @@ def test_two_builds_are_the_same_bytes(course: Course, built: Path, tmp_path: Pa
         "01-adding/adding.ipynb",
         "02-doubling/doubling.ipynb",
         "02-doubling/previously.py",
+        "README.md",
     ]
+    overview = (built / "README.md").read_text(encoding="utf-8")
+    assert "| [02-doubling](02-doubling/doubling.ipynb) | Doubling | `double` | " in overview
 
 
 def test_a_release_shows_neither_solutions_nor_hidden_tests(built: Path) -> None:
@@ -139,7 +142,7 @@ def test_what_people_leave_in_notebooks_is_not_stale(
     course: Course, built: Path, tmp_path: Path
 ) -> None:
     here = Path(shutil.copytree(built, tmp_path / "notebooks"))
-    (here / "README.md").write_text("mine", encoding="utf-8")
+    (here / "mine.md").write_text("mine", encoding="utf-8")
     for folder in (".ipynb_checkpoints", "__pycache__"):
         (here / "02-doubling" / folder).mkdir()
         (here / "02-doubling" / folder / "previously.x").write_text("", encoding="utf-8")
