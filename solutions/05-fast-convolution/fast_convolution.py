@@ -83,6 +83,7 @@ from previously import conv2d as slow_conv2d
 from data import glyphs, photograph
 from grader import check
 
+plt.style.use("petroff10")  # colours that every kind of colour vision tells apart
 plt.rcParams.update({"figure.dpi": 90, "font.size": 9, "axes.titlesize": 9})
 repeats = 5 if profile == "quick" else 25
 

@@ -82,6 +82,7 @@ from data import DataError, cifar10, digits, glyphs, measured, mnist, photograph
 from grader import check
 
 device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+plt.style.use("petroff10")  # colours that every kind of colour vision tells apart
 plt.rcParams.update(
     {"figure.dpi": 90, "font.size": 9, "axes.titlesize": 9, "legend.handlelength": 3.2}
 )
