@@ -950,7 +950,7 @@ heights = np.array([20, 2000])
 fig, ax = plt.subplots(figsize=(6, 2.5), layout="constrained")
 ax.loglog(3 * heights**2, 4 * 3 * heights**2 * units / 1e9, color="gray", linewidth=1)
 for (name, (H, W)), mark in zip(pictures.items(), "os^", strict=True):
-    ax.plot(3 * H * W, gigabytes[name], mark, color="tab:blue", markersize=7)
+    ax.plot(3 * H * W, gigabytes[name], mark, color="C0", markersize=7)
     text = f"{name}: {gigabytes[name]:.3g} GB"
     lower_right = name != "1920 x 1080"
     ax.annotate(
@@ -1680,7 +1680,7 @@ versions = {"x": logits, "x + 100": logits + 100, "4 x": 4 * logits, "x / 4": lo
 fig, axes = plt.subplots(1, 4, figsize=(7, 1.9), layout="constrained", sharey=True)
 for ax, (name, values) in zip(axes, versions.items(), strict=True):
     shares = softmax(values)
-    ax.bar([0, 1, 2], shares, color="tab:blue")
+    ax.bar([0, 1, 2], shares, color="C0")
     for place, share in enumerate(shares):
         ax.text(place, share + 0.02, f"{share:.2f}", ha="center", fontsize=8)
     ax.set(title=f"softmax of {name}", xlabel="class", xticks=[0, 1, 2], ylim=(0, 1.1))

@@ -423,7 +423,7 @@ axes[0].axhline(55, color="black", linewidth=1, linestyle="--")
 axes[0].set(title="The window slides along the dashed row", ylabel="row (pixels)")
 axes[1].plot(row, color="black")
 axes[1].set(ylabel="brightness\n(0 to 1)")
-axes[2].plot(slope, color="tab:blue")
+axes[2].plot(slope, color="C0")
 axes[2].axhline(0, color="gray", linewidth=0.5)
 axes[2].set(title="what (-1, 0, 1) answers", ylabel="response")
 axes[2].set(xlabel="column (pixels)")
@@ -614,7 +614,7 @@ fig, axes = plt.subplots(
     1, 3, figsize=(6.6, 2), sharey=True, layout="constrained", width_ratios=[1, 2, 2]
 )
 for ax, (title, values) in zip(axes, results.items(), strict=True):
-    ax.bar(np.arange(len(values)), values, color="tab:blue")
+    ax.bar(np.arange(len(values)), values, color="C0")
     ax.set(title=title, xlabel="position", xticks=range(0, len(values), 2))
 axes[0].set(ylabel="value")
 plt.show()
@@ -2055,7 +2055,7 @@ counts = {
 }
 fig, ax = plt.subplots(figsize=(6.2, 1.9), layout="constrained")
 labels = ["convolution", "locally connected:\ngive up sharing", "dense: give up\nsparsity as well"]
-ax.barh(labels, list(counts.values()), color=["tab:blue", "tab:gray", "black"])
+ax.barh(labels, list(counts.values()), color=["C0", "tab:gray", "black"])
 for place, value in enumerate(counts.values()):
     ax.text(value * 1.3, place, f"{value:,}", va="center", fontsize=8)
 ax.set(xscale="log", xlim=(1e3, 1e16), xlabel="parameters (each gridline is 100 times more)")
@@ -2459,7 +2459,7 @@ left_part.suptitle("ten filters, 640 weights", fontsize=9)
 ax = right_part.subplots()
 for (name, values), style in zip(accuracy.items(), ("o-", "s--"), strict=True):
     ax.plot(shifts, values, style, color="gray", label=f"{name}, dense")
-ax.plot(shifts[::2], slid_accuracy, "D-", color="tab:blue", label="the same templates, slid")
+ax.plot(shifts[::2], slid_accuracy, "D-", color="C0", label="the same templates, slid")
 ax.set(title="The same templates, nailed down and slid", ylim=(0, 100), xticks=shifts)
 ax.set(xlabel="shift of the test digits (pixels)", ylabel="accuracy (%)")
 ax.legend(loc="center right", fontsize=7)

@@ -582,8 +582,8 @@ on_noise = {d: [survival(noise, k, d) for k in sizes] for d in (1, 2)}
 on_real = [survival(real, k, 1) for k in sizes]
 fig, ax = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
 ax.plot(sizes, on_real, "D:", color="tab:gray", label="maps of digits, moved 1 px")
-ax.plot(sizes, on_noise[1], "o-", color="tab:blue", label="noise, moved 1 px")
-ax.plot(sizes, on_noise[2], "s--", color="tab:orange", label="noise, moved 2 px")
+ax.plot(sizes, on_noise[1], "o-", color="C0", label="noise, moved 1 px")
+ax.plot(sizes, on_noise[2], "s--", color="C1", label="noise, moved 2 px")
 ax.set(xlabel="side of the window k (pixels)", ylabel="share that stays the same", ylim=(0, 1))
 ax.set(title="How many pooled values survive a move?")
 ax.legend(fontsize=7)
@@ -667,7 +667,7 @@ def draw_pooling(kH=3, kW=3, stride=2, padding=0):
                 kW - 2 * inset,
                 kH - 2 * inset,
                 fill=False,
-                edgecolor=("white", "tab:orange")[(i + j) % 2],
+                edgecolor=("white", "C1")[(i + j) % 2],
                 linestyle=("-", "--")[(i + j) % 2],
                 linewidth=1.4,
             )
@@ -2055,7 +2055,7 @@ def draw_fields(layers, names, width, ax):
                 for k in range(kernel):
                     lower.add(stride * unit + k)
                     ends = [places[unit], below[stride * unit + k]]
-                    ax.plot(ends, [level, level - 1], color="tab:blue", linewidth=0.6, zorder=0)
+                    ax.plot(ends, [level, level - 1], color="C0", linewidth=0.6, zorder=0)
             seen = lower
     ax.set(xlim=(-1, width * 1.6), yticks=[], xlabel="column (pixels)", xticks=range(0, width, 4))
     for side in ("top", "right", "left"):
@@ -2157,16 +2157,14 @@ axes[0].add_patch(plt.Rectangle((edge, edge), theory[-1], theory[-1], fill=False
 under = axes[0].inset_axes([0, -0.14, 1, 0.06])
 fig.colorbar(drawn, cax=under, orientation="horizontal", label="influence")
 across = np.arange(width) - width // 2
-axes[1].plot(
-    across, influence[depth][width // 2], "o", markersize=3, color="tab:blue", label="measured"
-)
+axes[1].plot(across, influence[depth][width // 2], "o", markersize=3, color="C0", label="measured")
 axes[1].plot(across, predicted[depth][width // 2], "k--", linewidth=1, label="root of the paths")
 axes[1].set(title="across the middle", xlabel="distance (pixels)", ylabel="influence")
 axes[1].set(ylim=(0, 2))
 axes[1].legend(fontsize=7, loc="upper center")
 axes[2].plot(depths, theory, "k-", label="can see: 2 n + 1")
-axes[2].plot(depths, measured, "o", markersize=4, color="tab:blue", label="counts (measured)")
-axes[2].plot(depths, by_paths, "--", color="tab:blue", linewidth=1, label="counts (paths)")
+axes[2].plot(depths, measured, "o", markersize=4, color="C0", label="counts (measured)")
+axes[2].plot(depths, by_paths, "--", color="C0", linewidth=1, label="counts (paths)")
 axes[2].set(title="width of the field", xlabel="layers n", ylabel="pixels", xticks=range(0, 13, 3))
 axes[2].set(ylim=(0, 36))
 axes[2].legend(fontsize=7, loc="upper left")

@@ -183,7 +183,7 @@ fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.1), sharey=True, layout="constrai
 for ax, (name, place) in zip(axes, chosen, strict=True):
     losses = [loss_with(name, place, turn) for turn in turns]
     slope = (loss_with(name, place, 1e-5) - loss_with(name, place, -1e-5)) / 2e-5
-    ax.plot(turns, losses, color="tab:blue")
+    ax.plot(turns, losses, color="C0")
     ax.plot(turns[5:16], first_loss + slope * turns[5:16], "--", color="black", linewidth=1)
     ax.plot(0, first_loss, "o", color="black", markersize=4)
     ax.set(title=f"{name}{list(place)}\nslope {slope:.3f}", xlabel="turned by")
@@ -1082,7 +1082,7 @@ off_kink = line[np.abs(line) > 1e-4]
 slopes = {name: back(np.ones_like(line), line) for name, (_, back, _) in pairs.items()}
 fig, ax = plt.subplots(figsize=(6.4, 2.7), layout="constrained")
 for (name, (forward, back, style)), colour in zip(
-    pairs.items(), ("black", "tab:blue", "tab:red", "tab:orange", "tab:green"), strict=True
+    pairs.items(), ("black", "C0", "C2", "C1", "C4"), strict=True
 ):
     ax.plot(line, slopes[name], linestyle=style, color=colour, label=name)
     measured = numerical_gradient(forward, off_kink)
@@ -1839,9 +1839,7 @@ numbers = np.arange(9)
 axes[1].bar(numbers, uses.sum(axis=1), color="lightsteelblue", label="sum of the four uses")
 for use in uses.T:
     axes[1].plot(numbers, use, ".", color="gray", markersize=4)
-axes[1].plot(
-    numbers, uses.mean(axis=1), "^", color="tab:orange", markerfacecolor="none", label="mean"
-)
+axes[1].plot(numbers, uses.mean(axis=1), "^", color="C1", markerfacecolor="none", label="mean")
 axes[1].plot(numbers, judged, "x", color="black", label="the judge")
 axes[1].axhline(0, color="black", linewidth=0.5)
 axes[1].set(xlabel="weight (0 to 8, row by row)", ylabel="gradient", xticks=numbers)
@@ -3817,8 +3815,8 @@ fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8), layout="constrained")
 for ax, (label, (numerical, derived)) in zip(axes, pairs.items(), strict=True):
     ends = [min(derived.min(), numerical.min()), max(derived.max(), numerical.max())]
     ax.plot(ends, ends, color="gray", linewidth=0.8)
-    ax.plot(numerical[:24], derived[:24], "^", markersize=5, color="tab:orange", label="biases")
-    ax.plot(numerical[24:], derived[24:], "o", markersize=3, color="tab:blue", label="weights")
+    ax.plot(numerical[:24], derived[:24], "^", markersize=5, color="C1", label="biases")
+    ax.plot(numerical[24:], derived[24:], "o", markersize=3, color="C0", label="weights")
     ax.set(title=label, xlabel="numerical slope")
 axes[0].set(ylabel="backpropagated slope")
 axes[0].legend(fontsize=7)
@@ -4034,7 +4032,7 @@ fig, axes = plt.subplots(1, 2, figsize=(7.2, 2.9), sharey=True, layout="constrai
 rows = np.arange(len(mistakes))
 for row, (wrongness, final, read) in zip(rows, verdicts.values(), strict=True):
     learned = read == 10
-    style = {"color": "tab:blue" if learned else "black", "markersize": 7}
+    style = {"color": "C0" if learned else "black", "markersize": 7}
     style["markerfacecolor"] = style["color"] if learned else "white"
     axes[0].plot(wrongness, row, "o" if wrongness < 1e-6 else "X", color="black", markersize=7)
     text = f"{read} of 10"

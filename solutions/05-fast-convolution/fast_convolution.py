@@ -2040,10 +2040,8 @@ ax.fill_between(along, roof, 5000, color="0.75")
 ax.plot(along, roof, color="black", linewidth=2)
 ax.text(0.06, 1500, "no program gets here", fontsize=9)
 for n, (name, (intensity, yours, theirs)) in enumerate(points.items()):
-    ax.plot(intensity, yours, "o", color="tab:blue", label="yours" if n == 0 else None)
-    ax.plot(
-        intensity, theirs, "x", color="tab:orange", markersize=8, label=None if n else "PyTorch"
-    )
+    ax.plot(intensity, yours, "o", color="C0", label="yours" if n == 0 else None)
+    ax.plot(intensity, theirs, "x", color="C1", markersize=8, label=None if n else "PyTorch")
     ax.annotate(name, (intensity, 0.14), fontsize=7, ha="center", rotation=20)
     ax.axvline(intensity, color="0.6", linewidth=0.5, linestyle=":")
 ax.set(xscale="log", yscale="log", xlim=(0.05, 500), ylim=(0.1, 5000))
@@ -2781,7 +2779,7 @@ seconds = len(curve) / 1000
 print(f"{len(curve)} steps: {seconds * step_times['both, float32']:.2f} s, ", end="")
 print(f"in unit 04 {seconds * step_times['unit 04']:.2f} s")
 fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
-ax.plot(range(1, len(curve) + 1), curve, "-", color="tab:blue", label="today's functions")
+ax.plot(range(1, len(curve) + 1), curve, "-", color="C0", label="today's functions")
 ax.plot(range(1, 6), marks, "o", mfc="none", color="black", markersize=8, label="unit 04")
 ax.axhline(np.log(10), color="0.5", linestyle=":", label="guessing, log 10")
 ax.set(xlabel="step (10 characters each)", ylabel="cross-entropy (nats)", ylim=(0, None))

@@ -235,10 +235,10 @@ path = walk(plain, ravine_gradient, (-10, 1), 30, lr=0.06)
 slow_net, slow_losses = train(plain, 300, 0.01, seed=seed)
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 2.5), layout="constrained", width_ratios=[1.3, 1])
 contours(axes[0], ravine, (-11, 2), (-1.3, 1.3), [0.5, 2, 5, 10, 20, 40])
-axes[0].plot(*path.T, "o-", markersize=3, linewidth=1, color="tab:blue")
+axes[0].plot(*path.T, "o-", markersize=3, linewidth=1, color="C0")
 axes[0].plot(0, 0, "k*", markersize=9)
 axes[0].set(title="A ravine: 30 steps with rate 0.06", xlabel="$w_0$", ylabel="$w_1$")
-axes[1].plot(smooth(slow_losses), color="tab:blue")
+axes[1].plot(smooth(slow_losses), color="C0")
 axes[1].axhline(np.log(10), color="gray", linestyle=":", label="guessing: log 10")
 axes[1].set(title="Your network on digits", xlabel="step (32 digits each)", ylim=(0, 2.6))
 axes[1].set(ylabel="loss (nats, mean of 15)")
@@ -900,7 +900,7 @@ fig, axes = plt.subplots(1, 4, figsize=(7.6, 2.3), layout="constrained")
 styles = dict(zip(three, ("o-", "s-", "^-"), strict=True))
 for ax, (name, places) in zip(axes, three.items(), strict=False):
     contours(ax, ravine, (-11, 5), (-1.3, 1.3), [0.5, 2, 5, 10, 20, 40])
-    ax.plot(*places.T, styles[name], markersize=2.5, linewidth=1, color="tab:blue")
+    ax.plot(*places.T, styles[name], markersize=2.5, linewidth=1, color="C0")
     ax.plot(0, 0, "k*", markersize=8)
     ax.set(title=name, xlabel="$w_0$", xlim=(-11, 5))
 axes[0].set(ylabel="$w_1$")
@@ -2347,8 +2347,8 @@ for place, name in enumerate(nine):
     ):
         places, lr, _ = found[name]
         contours(ax, height, x_range, y_range, levels)
-        ax.plot(*places.T, "-", linewidth=1.2, color="tab:blue")
-        ax.plot(*places[::5].T, "o", markersize=2, color="tab:blue")
+        ax.plot(*places.T, "-", linewidth=1.2, color="C0")
+        ax.plot(*places[::5].T, "o", markersize=2, color="C0")
         ax.plot(*np.array(goals).T, "k*", markersize=7)
         ax.set(xlim=x_range, ylim=y_range, xticks=[], yticks=[])
         ax.set_title(f"{name}, {lr:.2g}", fontsize=8)
@@ -2538,9 +2538,7 @@ for place, (name, condition, way_of_axes) in enumerate(needed):
     straight = way_of_axes == "along the axes"
     steps = needed[name, condition, way_of_axes]
     y = place + (0.1 if straight else -0.1)
-    axes[1].barh(
-        y, steps, color="tab:blue" if straight else "0.7", edgecolor="black", linewidth=0.6
-    )
+    axes[1].barh(y, steps, color="C0" if straight else "0.7", edgecolor="black", linewidth=0.6)
     text = f"{steps}" if steps <= 250 else "not in 250"
     axes[1].text(steps + 4, y, text, va="center", fontsize=8)
     labels.append(f"{name}, 1 : {condition}" if straight else "turned by 45°")
@@ -3204,7 +3202,7 @@ def draw_training(power=-2.0, optimizer="adam", steps=80):
         _, losses = train(rule, steps, 10.0**power, seed=seed)
     _, ax = plt.subplots(figsize=(5, 2.2), layout="constrained")
     ax.plot(np.clip(np.nan_to_num(losses, nan=20.0), 0, 20), ".", color="0.6")
-    ax.plot(np.clip(smooth(np.nan_to_num(losses, nan=20.0)), 0, 20), color="tab:blue")
+    ax.plot(np.clip(smooth(np.nan_to_num(losses, nan=20.0)), 0, 20), color="C0")
     ax.axhline(np.log(10), color="gray", linestyle=":")
     ax.set(
         title=f"{optimizer}, rate {10.0**power:.2g}",

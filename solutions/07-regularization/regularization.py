@@ -741,7 +741,7 @@ for line, (name, init) in zip(axes, inits.items(), strict=True):
     scores = scores_by_layer(init, relu_of, rows[:200], seed)
     for ax, number in zip(line, shown, strict=True):
         values = scores[number - 1].ravel()
-        ax.hist(np.clip(values, -3, 3), bins=np.linspace(-3, 3, 42), color="tab:blue")
+        ax.hist(np.clip(values, -3, 3), bins=np.linspace(-3, 3, 42), color="C0")
         ax.set(yscale="log", ylim=(5, 30_000), xticks=(-3, 0, 3))
         ax.set_title(f"layer {number}: std {values.std():.0e}", fontsize=8)
     line[0].set_ylabel(name)
@@ -1110,7 +1110,7 @@ for ax, (units, logs) in zip(axes, deep_ratios.items(), strict=True):
     centre, std = theory(units)
     z = np.linspace(-11, 4, 200)
     ax.plot(z, np.exp(-(((z - centre) / std) ** 2) / 2) / std / np.sqrt(2 * np.pi), "k-")
-    ax.axvline(0, color="tab:blue", linestyle="--")
+    ax.axvline(0, color="C0", linestyle="--")
     ax.set(title=f"{units} units, {len(logs)} networks", xlabel="log10 of mean square ratio")
 axes[0].set(ylabel="density")
 fig.suptitle("Fifty He layers: what is left (dashed: nothing lost; line: theory)", fontsize=9)
@@ -1231,9 +1231,7 @@ plain_mean, ridged_mean = plain.mean(axis=1), ridged.mean(axis=1)
 fig, ax = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
 ax.plot(feature_counts, plain_mean[:, 0], "s:", color="gray", markersize=4, label="training")
 ax.plot(feature_counts, plain_mean[:, 1], "o-", color="black", markersize=4, label="test")
-ax.plot(
-    feature_counts, ridged_mean[:, 1], "^--", color="tab:blue", markersize=4, label="test, with L2"
-)
+ax.plot(feature_counts, ridged_mean[:, 1], "^--", color="C0", markersize=4, label="test, with L2")
 ax.axvline(100, color="gray", linewidth=1)
 ax.set(xscale="log", xlabel="random features m (line: as many as digits)", ylabel="error (%)")
 ax.set(title="More capacity, more error?", ylim=(0, 100))
@@ -1450,7 +1448,7 @@ for column, (name, penalty) in enumerate({"L2 alone": l2, "L1 alone": l1}.items(
     for _ in range(60):
         w = w - 0.02 * penalty(w, 1.0)[1]
         path.append(w)
-    ax.plot(path, color="tab:blue")
+    ax.plot(path, color="C0")
     ax.axhline(0, color="gray", linewidth=0.5)
     ax.set(title=name, xlabel="step", ylim=(-1.1, 1.1))
     if column == 0:
@@ -2079,7 +2077,7 @@ fig, axes = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
 for ax, (title, (answers, plain)) in zip(axes, ensembles.items(), strict=True):
     ax.hist(answers, bins=40, weights=chances, color="lightgray", edgecolor="gray")
     ax.axvline(chances @ answers, color="black", label="mean of all 1,024")
-    ax.axvline(plain, color="tab:orange", linestyle="--", linewidth=2, label="no mask, y = x")
+    ax.axvline(plain, color="C1", linestyle="--", linewidth=2, label="no mask, y = x")
     ax.set(title=title, xlabel="answer")
     ax.legend(fontsize=7)
 axes[0].set(ylabel="probability")
@@ -3282,7 +3280,7 @@ for column, angle in enumerate((0, 90, 180)):
     show(ax, rotate(six, np.array([angle]))[0, 0], f"a 6, by {angle}°")
 ax = fig.add_subplot(grid[3])
 for number, name in enumerate(("6 and 9", "the other eight")):
-    style, colour = ("o-", "s--")[number], ("tab:blue", "tab:orange")[number]
+    style, colour = ("o-", "s--")[number], ("C0", "C1")[number]
     ax.plot(range(4), by_turn[:, :, number].mean(axis=1), style, color=colour, label=name)
     ax.plot(range(4), by_turn[:, :, number], style[0], color=colour, markersize=3, alpha=0.5)
 ax.set(xticks=range(4), xticklabels=turns, xlabel="turned in training by up to (degrees)")
@@ -3455,10 +3453,10 @@ print(f"n = {len(seeds)} seeds anywhere, {len(control['nothing'])} in the middle
 # %% figure="cured_digits"
 fig, ax = plt.subplots(figsize=(6.4, 2.7), layout="constrained")
 means = {name: float(np.mean(values)) for name, values in zip(races, outcome.values(), strict=True)}
-colours = ["black"] + ["silver"] * (len(means) - 2) + ["tab:blue"]
+colours = ["black"] + ["silver"] * (len(means) - 2) + ["C0"]
 ax.barh(list(outcome), list(means.values()), color=colours, edgecolor="gray")
 for place, values in enumerate(outcome.values()):
-    ax.plot(values, [place] * len(values), "d", color="tab:orange", markersize=4)
+    ax.plot(values, [place] * len(values), "d", color="C1", markersize=4)
     ax.text(max(values) + 1.5, place, f"{np.mean(values):.0f} %", va="center", fontsize=8)
 ax.axvline(means["nothing"], color="black", linewidth=1, linestyle=":")
 ax.set(xlim=(0, 100), xlabel="test accuracy (%) on new digits (diamonds: seeds)")

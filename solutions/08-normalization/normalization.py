@@ -1024,9 +1024,7 @@ answers = {
 fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.3), sharey=True, layout="constrained")
 for ax, (name, values) in zip(axes, answers.items(), strict=True):
     ax.stem(column[:, 0], values, basefmt="gray")
-    ax.plot(
-        column[pulled], values[pulled], "D", color="tab:orange", markersize=8, label="dy = 1 here"
-    )
+    ax.plot(column[pulled], values[pulled], "D", color="C1", markersize=8, label="dy = 1 here")
     ax.set(title=name, xlabel="value of x in the channel")
 axes[0].set(ylabel="dx")
 axes[1].legend(loc="upper left")
@@ -1345,7 +1343,7 @@ gamma, beta = norm_layer.params["gamma"], norm_layer.params["beta"]
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.5), layout="constrained")
 axes[0].plot(sigma, gamma, "o", markersize=4)
 axes[0].set(xlabel="sigma of the channel", ylabel="gamma", title="gamma against sigma")
-axes[1].plot(norm_layer.running_mean, beta, "s", markersize=4, color="tab:orange")
+axes[1].plot(norm_layer.running_mean, beta, "s", markersize=4, color="C1")
 axes[1].set(xlabel="mu of the channel", ylabel="beta", title="beta against mu")
 for ax in axes:
     low, high = min(ax.get_xlim()[0], ax.get_ylim()[0]), max(ax.get_xlim()[1], ax.get_ylim()[1])
