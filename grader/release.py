@@ -68,16 +68,21 @@ def build(course: Course, lessons: tuple[Lesson, ...], out: Path) -> None:
             interop.generate_assignment(config, lesson.unit, database=None)
             made = root / "release" / lesson.unit
             notebook = made / f"{lesson.notebook}.ipynb"
-            write_notebook(_with_open_parameters(nbformat.read(notebook, as_version=4)), notebook)
+            write_notebook(_for_a_person(nbformat.read(notebook, as_version=4)), notebook)
             check_leaks(course, lesson, made)
             target = out / lesson.unit
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(made, target)
 
 
-def _with_open_parameters(notebook: NotebookNode) -> NotebookNode:
-    """Let a person edit `profile`, `seed` and `device`, which nbgrader has locked for grading."""
+def _for_a_person(notebook: NotebookNode) -> NotebookNode:
+    """Make a released notebook comfortable.
+
+    `profile`, `seed` and `device` may be edited, which nbgrader has locked for grading. Where it
+    has taken hidden tests out of a cell, no empty lines remain.
+    """
     for cell in notebook.cells:
+        cell.source = cell.source.rstrip()
         if "parameters" in cell.metadata.get("tags", []):
             cell.metadata["editable"] = True
     return notebook

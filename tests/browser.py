@@ -11,11 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 TOKEN = "not-a-secret"
+SECONDS = 90.0  # that a busy machine may need for what takes one or two
+START_SECONDS = 180.0  # the same for Chromium itself
+LAPTOP: Any = {"width": 1366, "height": 768}
 
 
 def missing() -> str:
@@ -33,9 +38,30 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Its own sandbox refuses to run as root, and it opens nothing but our own server.
         arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=_program(), args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=_program(), args=arguments, timeout=1000 * START_SECONDS
+        )
         yield browser
         browser.close()
+
+
+def new_page(browser: Browser) -> Page:
+    """Open a page of a patient person with a small laptop."""
+    expect.set_options(timeout=1000 * SECONDS)
+    page = browser.new_context(viewport=LAPTOP).new_page()
+    page.context.set_default_timeout(1000 * SECONDS)
+    return page
+
+
+def barriers(page: Page, part: str = "html") -> list[str]:
+    """Return what axe finds that keeps people from reading the elements `part` of a page."""
+    context: Any = {"include": [part]}
+    found = Axe().run(page, context).response["violations"]
+    return [
+        f"{rule['id']}: {rule['help']}: {node['html'][:200]}: {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
 
 
 class Server:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import browser
 import postgres
 import pytest
 from builders import COURSE
 from hypothesis import settings
+from playwright.sync_api import Browser, Page
 
 from grader.classroom import Classroom
 from grader.course import Course, load_course
@@ -24,6 +27,29 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make pictures` asks for the docs' pictures."""
     parser.addoption("--pictures", metavar="FOLDER", help="write the docs' pictures there")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium: of a module only, as no other event loop can run beside Playwright."""
+    if why := browser.missing():
+        if "CI" in os.environ:
+            pytest.fail(why)
+        pytest.skip(why)
+    with browser.chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Take a picture for the docs where somebody wants them: `make pictures`."""
+    target = request.config.getoption("--pictures")
+
+    def take(page: Page, name: str) -> None:
+        if target:
+            page.screenshot(path=Path(target) / f"{name}.png", full_page=True)
+
+    return take
 
 
 @pytest.fixture(scope="session")

@@ -223,14 +223,17 @@ def test_a_folder_without_lessons_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])
-def test_a_lesson_has_one_title_and_its_headings_nest(path: Path) -> None:
-    """JupyterLab's table of contents, and whoever listens to a page, go by them."""
+def test_titles_nest_and_pictures_and_columns_have_names(path: Path) -> None:
+    """Whoever listens to a lesson goes by them, and so does JupyterLab's table of contents."""
     prose = "\n\n".join(cell.source for cell in load(path).cells if cell.markdown)
     prose = re.sub(r"^```.*?^```", "", prose, flags=re.MULTILINE | re.DOTALL)
     levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(level <= above + 1 for above, level in itertools.pairwise(levels))
+    assert "![](" not in prose
+    heads = re.findall(r"^(.*\|.*)\n\|?[-: ]+\|[-:| ]+$", prose, re.MULTILINE)
+    assert [head for head in heads if re.search(r"^\|? *\||\| *\|", head)] == []
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,8 +21,6 @@ from grader import lab, release
 from grader.check.unit import read_unit, save_passed
 from grader.course import Course
 
-LAPTOP: Any = {"width": 1366, "height": 768}
-SECONDS = 90.0  # that a busy machine may need for what takes one or two
 COURSE = courses.load_course(REPOSITORY / "solutions")
 UNIT = COURSE["02-convolution"]
 CELLS = json.loads((REPOSITORY / f"notebooks/{UNIT.unit}/convolution.ipynb").read_text("utf-8"))[
@@ -57,29 +54,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory, course: Course) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Server]:
-    if why := browser.missing():
-        if "CI" in os.environ:
-            pytest.fail(why)
-        pytest.skip(why)
+def server(
+    chromium: Browser, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[browser.Server]:
+    """`jupyter lab` in that folder."""
     one = browser.Server(folder, tmp_path_factory.mktemp("home"))
     yield one
     one.end()
 
 
 @pytest.fixture(scope="module")
-def chromium(server: browser.Server) -> Iterator[Browser]:
-    with browser.chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def welcome(server: browser.Server, chromium: Browser) -> Page:
+def welcome(chromium: Browser, server: browser.Server) -> Page:
     """The page that `jupyter lab` opens."""
-    context = chromium.new_context(viewport=LAPTOP)
-    context.set_default_timeout(1000 * SECONDS)
-    expect.set_options(timeout=1000 * SECONDS)
-    page = context.new_page()
+    page = browser.new_page(chromium)
     page.goto(server.url(server.opens_on))
     return page
 
@@ -93,18 +80,6 @@ def notebook(welcome: Page) -> Page:
     _wait(page, len(CELLS))
     run(page, next(n for n, one in enumerate(CELLS) if "import numpy as np\n" in one["source"]))
     return page
-
-
-@pytest.fixture
-def shoot(request: pytest.FixtureRequest) -> Shoot:
-    """Take a picture for the docs where somebody wants them: `make pictures`."""
-    target = request.config.getoption("--pictures")
-
-    def take(page: Page, name: str) -> None:
-        if target:
-            page.screenshot(path=Path(target) / f"{name}.png", full_page=True)
-
-    return take
 
 
 def _wait(page: Page, cells: int) -> None:
@@ -250,13 +225,24 @@ def test_green_and_red_can_be_read_in_each_theme(
         assert contrast(text) > 4.5
     for mark in (green.get_by_text("✓"), red.get_by_text("✗")):
         assert contrast(mark.last) > 4.5
+    assert browser.barriers(notebook, ".jp-CodeCell .jp-OutputArea-output") == []
     red.evaluate("one => one.scrollIntoView({block: 'end'})")
     shoot(notebook, f"checks-{theme.lower()}")
 
     welcome.emulate_media(color_scheme="light" if theme == "Light" else "dark")
     for text in welcome.locator("h1, th, td.progress, td a").all():
         assert contrast(text) > 4.5
+    assert browser.barriers(welcome) == []
     shoot(welcome, f"course-{theme.lower()}")
+
+
+def test_whoever_cannot_see_a_lesson_is_told_all_of_it(notebook: Page) -> None:
+    assert browser.barriers(notebook, ".jp-MarkdownOutput") == []
+    made = notebook.context.new_page()
+    made.set_content("<main><h1>A curve</h1><img src='data:,'></main>")
+    [missing] = browser.barriers(made, "main")
+    assert missing.startswith("image-alt:")
+    made.close()
 
 
 def test_validate_says_what_our_grader_says_and_figures_are_crisp(
