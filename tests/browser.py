@@ -111,7 +111,7 @@ class Server:
     def end(self) -> None:
         """Stop it, its kernels too."""
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(SECONDS)
         self._reader.join()
         assert self._process.stderr is not None
         self._process.stderr.close()

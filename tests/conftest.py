@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import browser
 import postgres
 import pytest
 from builders import COURSE
 from hypothesis import settings
-from playwright.sync_api import Browser, Page
 
 from grader.classroom import Classroom
 from grader.course import Course, load_course
 from grader.model import Assignment
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 collect_ignore = ["attacks"]  # whatever pattern of pytest's a file in there is named by
 
@@ -32,6 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The system's Chromium: of a module only, as no other event loop can run beside Playwright."""
+    import browser  # which few tests need
+
     if why := browser.missing():
         if "CI" in os.environ:
             pytest.fail(why)
@@ -41,13 +45,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+def shoot(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Take a picture for the docs where somebody wants them: `make pictures`."""
     target = request.config.getoption("--pictures")
 
-    def take(page: Page, name: str) -> None:
+    def take(page: Page, name: str, *, full_page: bool = False) -> None:
         if target:
-            page.screenshot(path=Path(target) / f"{name}.png", full_page=True)
+            page.screenshot(path=Path(target) / f"{name}.png", full_page=full_page)
 
     return take
 

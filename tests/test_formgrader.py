@@ -26,7 +26,7 @@ ANSWERS = {
     "eve": "class Anything:\n    __eq__ = lambda *_: True\n\ndef add(a, b):\n    return Anything()",
 }
 
-Shoot = Callable[[Page, str], None]
+Shoot = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,7 @@ def row(page: Page, name: str) -> Locator:
     return page.get_by_role("row").filter(has=page.get_by_text(name, exact=True))
 
 
-def test_the_formgrader_shows_what_our_grader_wrote(
-    page: Page, formgrader: str, shoot: Shoot
-) -> None:
+def test_the_formgrader_shows_what_our_grader_wrote(page: Page, formgrader: str) -> None:
     expect(row(page, UNIT).locator(".num-submissions")).to_have_text("3")
     page.goto(f"{formgrader}/manage_submissions/{UNIT}")
     for student, status, score in (
@@ -77,7 +75,6 @@ def test_the_formgrader_shows_what_our_grader_wrote(
     ):
         expect(row(page, student).locator(".status")).to_have_text(status)
         expect(row(page, student).locator(".score")).to_have_text(score)
-    shoot(page, "formgrader")
 
 
 def test_its_autograde_button_runs_our_judge(page: Page, formgrader: str, room: Classroom) -> None:
