@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox postgres demo run test test-gpu check format notebooks figures site lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
+.PHONY: help sandbox postgres chromium demo run test test-gpu check format notebooks figures pictures site lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -34,16 +34,22 @@ postgres:  # a server for the tests, which start it themselves; without one they
 	       && { apt-get install -y -qq postgresql || { apt-get update -qq && apt-get install -y -qq postgresql; }; } >/dev/null 2>&1; } \
 	  || echo "PostgreSQL is missing: the tests on it will be skipped"
 
+chromium:  # a browser for the tests; without one they skip
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && { apt-get install -y -qq chromium || { apt-get update -qq && apt-get install -y -qq chromium; }; } >/dev/null 2>&1; } \
+	  || echo "Chromium is missing: the tests in a browser will be skipped"
+
 demo: sandbox $(VENV)/.base  ## make a class of students, grade it, report on it (UNITS="01-neurons ...")
 	$(BIN)/grader demo $(or $(UNITS),02-convolution) --class $(CLASS)
 
 run: $(VENV)/.base  ## execute lessons with their solutions (UNITS="01-neurons ..." RUN="--profile full")
 	$(BIN)/grader run $(UNITS) $(RUN)
 
-lab: $(VENV)/.base  ## take the lessons in JupyterLab
+lab: $(VENV)/.base  ## take the lessons in JupyterLab; it opens on the units
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
-test: sandbox postgres check  ## check, and run all tests
+test: sandbox postgres chromium check  ## check, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15
 
 test-gpu: sandbox $(VENV)/.dev  ## run the tests that need a GPU
@@ -73,6 +79,9 @@ site: $(VENV)/.base  ## make the course's static site, build/site (executes all 
 figures: $(VENV)/.base  ## draw the expected figures anew
 	$(BIN)/grader figures
 	$(BIN)/grader build
+
+pictures: chromium $(VENV)/.dev  ## take the pictures of JupyterLab in docs/ anew
+	$(BIN)/python -m pytest -q tests/test_lab.py tests/test_formgrader.py --pictures docs/pictures
 
 bench-judge: sandbox $(VENV)/.base  ## what it costs that tests run in a process of their own
 	$(BIN)/python bench/judge.py

@@ -280,14 +280,24 @@ def site(
 
 @app.command(name="try")
 def try_(
-    notebook: Annotated[Path, typer.Argument(help="Your notebook.", dir_okay=False)],
+    notebook: Annotated[
+        Path | None, typer.Argument(help="Your notebook; without one: how far you are.")
+    ] = None,
     cell_seconds: Annotated[float, typer.Option(help="Seconds that a cell may take.")] = 60.0,
 ) -> None:
-    """Run the visible checks of your own notebook: one line for each exercise."""
-    from grader.grade import try_out
+    """Run the visible checks of your own notebook: one line for each exercise.
 
+    Without a notebook: the units below the folder that you are in, and how far each is.
+    """
+    from grader.check import unit as units
+
+    if notebook is None:
+        out.print(_units_table(Path.cwd()))
+        return
     if not notebook.is_file():
         raise UsageError(f"no file {notebook}")
+    from grader.grade import try_out
+
     with err.status(f"running {notebook.name} from top to bottom"):
         cells = try_out(notebook, Limits(cell_seconds=cell_seconds, submission_seconds=1800))
     table = Table(title=notebook.name, title_justify="left")
@@ -300,6 +310,9 @@ def try_(
         points = sum(cell.max_points for cell in tests)
         table.add_row(exercise, f"{points:g}", _checks(tests), _plain(_first_message(tests)))
     out.print(table)
+    unit = units.read_unit(notebook)
+    if unit is not None:
+        out.print(units.line(unit, units.load_passed(unit) or set()))
     out.print("Visible checks only: the grader runs more of them, on other shapes and values.")
 
 
@@ -850,6 +863,23 @@ def _can_isolate() -> bool:
         err.print(f"[yellow]Not sandboxed:[/] {_plain(str(error))}", soft_wrap=True)
         return False
     return True
+
+
+def _units_table(folder: Path) -> Table:
+    from grader.check import unit as units
+
+    found = units.find_units(folder)
+    if not found:
+        raise UsageError(f"no units in {folder}; name a notebook, or go to the course's folder")
+    table = Table()
+    for column in ("unit", "title", "minutes", "points", "your progress"):
+        number = column in ("minutes", "points")
+        table.add_column(column, justify="right" if number else "left")
+    for unit in found:
+        done = units.progress(unit, units.load_passed(unit) or set())
+        texts = (unit.name, unit.title, f"{unit.minutes}", f"{unit.points:g}")
+        table.add_row(*map(_plain, texts), str(done) if done.points else "not begun")
+    return table
 
 
 def _class_table(results: list[Graded]) -> Table:

@@ -26,6 +26,7 @@ from nbgrader.utils import is_grade, is_solution
 from papermill.parameterize import parameterize_notebook
 
 from grader import clean, engine, evidence, names, needed, score
+from grader.check.unit import read_unit, save_passed
 from grader.errors import DeviceError, SandboxError, SubmissionError
 from grader.judge.kernel import JudgedCells
 from grader.kernels import devices
@@ -46,6 +47,7 @@ MAX_WRITTEN_FILES = 20
 # Beside ours nbgrader takes a notebook for a submission, and a page of feedback for its own. What
 # a browser would run is not kept where teachers click.
 TAKEN = {".ipynb", ".html", ".htm", ".xhtml", ".svg", ".xml"}
+TRY_LIMITS = Limits(cell_seconds=60, submission_seconds=1800)
 MAX_DEPTH = 5  # folders within folders that are looked into
 
 
@@ -137,8 +139,10 @@ def set_aside(assignment: Assignment, submission: Submission, reason: str) -> Gr
     )
 
 
-def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
+def try_out(path: Path, limits: Limits = TRY_LIMITS) -> tuple[CellResult, ...]:
     """Run a student's notebook as it stands, in its own folder, and score its visible tests.
+
+    Those that pass are written down beside it, where the course page looks.
 
     Raises:
         SubmissionError: it is not a notebook.
@@ -151,7 +155,11 @@ def try_out(path: Path, limits: Limits) -> tuple[CellResult, ...]:
     for cell in notebook.cells:
         cell.setdefault("metadata", nbformat.from_dict({}))
     notebook = engine.run(notebook, path.parent, limits, {}, sandbox=False, gpu=None)
-    return score.results(path.stem, notebook)
+    cells = score.results(path.stem, notebook)
+    unit = read_unit(path)
+    if unit is not None:
+        save_passed(unit, {one.grade_id for one in cells if one.verdict is Verdict.PASSED})
+    return cells
 
 
 def with_parameters(notebook: NotebookNode, parameters: Mapping[str, object]) -> NotebookNode:

@@ -36,7 +36,8 @@ START_SECONDS = 90.0  # a cold start of a kernel on a loaded machine
 
 # A student's program has no business with these, and some would tell it that it is being graded.
 HIDDEN_PREFIXES = ("GRADER_", "NBGRADER_", "PAPERMILL_", "PYTEST_")
-HIDDEN_VARIABLES = {"CI", "PYTHONPATH", "PYTHONSTARTUP"}
+# By the last one a kernel knows a person's notebook (`grader.check.session`), which this is not.
+HIDDEN_VARIABLES = {"CI", "PYTHONPATH", "PYTHONSTARTUP", "JPY_SESSION_NAME"}
 
 
 class JudgedKernelClient(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client is Any to mypy

@@ -16,6 +16,7 @@ from grader.kernels.groups import Usage
 from grader.model import Limits
 
 MAX_ERROR = 2_000  # characters of an error that are kept
+XCPU = getattr(signal, "SIGXCPU", 24)  # Windows has no name for it, and never sends it
 
 
 class Proof(StrEnum):
@@ -107,7 +108,7 @@ def from_death(exit_code: int | None, usage: Usage, limits: Limits) -> tuple[Pro
     """Return why a kernel has died, and the sentence that says it."""
     if "memory" in usage.killed:
         return Proof.MEMORY, f"its kernel was ended: {bound(Proof.MEMORY, limits)}"
-    if exit_code == -signal.SIGXCPU or usage.cpu_seconds > limits.submission_cpu_seconds:
+    if exit_code == -XCPU or usage.cpu_seconds > limits.submission_cpu_seconds:
         return Proof.CPU, f"its kernel was ended: {bound(Proof.CPU, limits)}"
     return Proof.DIED, "the cell ended its own kernel (os._exit, a crash, or out of memory)"
 

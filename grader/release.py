@@ -77,7 +77,7 @@ def build(course: Course, lessons: tuple[Lesson, ...], out: Path) -> None:
             interop.generate_assignment(config, lesson.unit, database=None)
             made = root / "release" / lesson.unit
             notebook = made / f"{lesson.notebook}.ipynb"
-            write_notebook(nbformat.read(notebook, as_version=4), notebook)
+            write_notebook(_for_a_person(nbformat.read(notebook, as_version=4)), notebook)
             check_leaks(course, lesson, made)
             target = out / lesson.unit
             shutil.rmtree(target, ignore_errors=True)
@@ -96,6 +96,19 @@ def overview(course: Course) -> str:
     return "\n".join([*OVERVIEW, *rows, ""])
 
 
+def _for_a_person(notebook: NotebookNode) -> NotebookNode:
+    """Make a released notebook comfortable.
+
+    `profile`, `seed` and `device` may be edited, which nbgrader has locked for grading. Where it
+    has taken hidden tests out of a cell, no empty lines remain.
+    """
+    for cell in notebook.cells:
+        cell.source = cell.source.rstrip()
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.metadata["editable"] = True
+    return notebook
+
+
 def stale(course: Course, built: Path) -> list[str]:
     """Return what differs between `built` (notebooks/) and a fresh build, as relative paths."""
     with tempfile.TemporaryDirectory() as name:
@@ -103,7 +116,7 @@ def stale(course: Course, built: Path) -> list[str]:
         build(course, course.lessons, fresh)
         units = {lesson.unit for lesson in course.lessons}
         here = _files(built) if built.is_dir() else set()
-        here = {path for path in here if not {".ipynb_checkpoints", "__pycache__"} & {*path.parts}}
+        here = {path for path in here if not _is_left_over(path)}
         there = _files(fresh)
         changed = {
             path
@@ -112,6 +125,11 @@ def stale(course: Course, built: Path) -> list[str]:
         }
         orphans = {path for path in here - there if path.parts[0] in units or len(path.parts) > 1}
         return sorted(str(path) for path in changed | (there - here) | orphans)
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether it comes from working in there: checkpoints, progress, compiled modules."""
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def _files(folder: Path) -> set[Path]:

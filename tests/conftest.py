@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import postgres
 import pytest
@@ -13,6 +15,9 @@ from hypothesis import settings
 from grader.classroom import Classroom
 from grader.course import Course, load_course
 from grader.model import Assignment
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 collect_ignore = ["attacks"]  # whatever pattern of pytest's a file in there is named by
 
@@ -24,6 +29,31 @@ settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make pictures` asks for the docs' pictures."""
     parser.addoption("--pictures", metavar="FOLDER", help="write the docs' pictures there")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium: of a module only, as no other event loop can run beside Playwright."""
+    import browser  # which few tests need
+
+    if why := browser.missing():
+        if "CI" in os.environ:
+            pytest.fail(why)
+        pytest.skip(why)
+    with browser.chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def shoot(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Take a picture for the docs where somebody wants them: `make pictures`."""
+    target = request.config.getoption("--pictures")
+
+    def take(page: Page, name: str, *, full_page: bool = False) -> None:
+        if target:
+            page.screenshot(path=Path(target) / f"{name}.png", full_page=full_page)
+
+    return take
 
 
 @pytest.fixture(scope="session")

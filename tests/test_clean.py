@@ -50,6 +50,17 @@ def test_an_answer_is_put_into_the_course_s_own_notebook() -> None:
     assert notes == []
 
 
+def test_another_profile_is_put_back_without_a_word() -> None:
+    """Whoever has tried the full one need not be told of it."""
+    text = nbformat.writes(
+        notebook(cell('profile = "quick"', "profile", locked=True, tags=["parameters"]))
+    )
+    theirs = text.replace("quick", "full").encode()
+    result, notes = clean(SourceNotebook("hw", text, text), theirs)
+    assert [c.source for c in result.cells] == ['profile = "quick"']
+    assert notes == []
+
+
 def test_cleaning_twice_changes_nothing_more() -> None:
     once, _ = clean(HOMEWORK, as_file({"cells": [mine("helper"), *homework()]}))
     twice, notes = clean(HOMEWORK, nbformat.writes(once).encode())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from jupytext import TextFileContentsManager
 from grader import cli
 from grader.course import Course, load_course, source_notebook
 from grader.errors import LessonError, UsageError
+from grader.lesson import load
 from grader.release import build, stale
 
 LESSON = (CASES / "lesson.py").read_text(encoding="utf-8")
@@ -100,6 +103,12 @@ def test_a_built_notebook_says_what_nbgrader_needs(built: Path) -> None:
     assert roles["why_commutes"] == {"grade": True, "solution": True, "locked": False, "points": 2}
     assert len([role for role in roles.values() if role["locked"]]) == 4  # imports, parameters
     assert not any("checksum" in cell.metadata for cell in notebook.cells)
+    # A person may try another profile: what is graded is the course's own, whatever stands there.
+    locked = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("locked")]
+    assert ["parameters" in cell.metadata.get("tags", []) for cell in locked] == [
+        cell.metadata.editable for cell in locked
+    ]
+    assert any(cell.metadata.editable for cell in locked)
 
 
 def test_a_change_in_one_cell_renames_no_other(course: Course, copy: Path) -> None:
@@ -146,6 +155,7 @@ def test_what_people_leave_in_notebooks_is_not_stale(
     for folder in (".ipynb_checkpoints", "__pycache__"):
         (here / "02-doubling" / folder).mkdir()
         (here / "02-doubling" / folder / "previously.x").write_text("", encoding="utf-8")
+    (here / "02-doubling" / ".progress-02-doubling.json").write_text("{}", encoding="utf-8")
     assert stale(course, here) == []
 
 
@@ -213,6 +223,20 @@ def test_a_folder_without_lessons_is_refused(tmp_path: Path) -> None:
         (tmp_path / "01-a" / name).write_text("", encoding="utf-8")
     with pytest.raises(LessonError, match="2 lessons in one unit"):
         load_course(tmp_path)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])
+def test_titles_nest_and_pictures_and_columns_have_names(path: Path) -> None:
+    """Whoever listens to a lesson goes by them, and so does JupyterLab's table of contents."""
+    prose = "\n\n".join(cell.source for cell in load(path).cells if cell.markdown)
+    prose = re.sub(r"^```.*?^```", "", prose, flags=re.MULTILINE | re.DOTALL)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", prose, re.MULTILINE)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(level <= above + 1 for above, level in itertools.pairwise(levels))
+    assert "![](" not in prose
+    heads = re.findall(r"^(.*\|.*)\n\|?[-: ]+\|[-:| ]+$", prose, re.MULTILINE)
+    assert [head for head in heads if re.search(r"\|\s*\|", head)] == []
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])

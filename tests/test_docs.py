@@ -23,6 +23,7 @@ CONDA_NAMES = {
     "pytorch": "torch",
     "jupyter_client": "jupyter-client",
     "jupyter_core": "jupyter-core",
+    "jupyter_server": "jupyter-server",
 }
 
 

@@ -23,7 +23,9 @@ For authors: draw the values of a test at random. On a ramp, or with a symmetric
 kernel gives a result that is merely off by a constant, or negated, and then that is what is said.
 """
 
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -211,3 +213,9 @@ def _is_signature_error(error: BaseException, name: str) -> bool:
     text = r"unexpected keyword|missing \d+ required|positional argument|multiple values for"
     words = _error_words(error)
     return type(error) is TypeError and f"{name}()" in words and re.search(text, words) is not None
+
+
+if "JPY_SESSION_NAME" in os.environ and "IPython" in sys.modules:
+    from grader.check import session
+
+    session.begin()

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import platform
-import resource
 import shutil
 import signal
 import site
@@ -27,6 +25,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from grader.kernels import filters
+
+with contextlib.suppress(ImportError):  # Windows has no rooms, but `grader try` imports this, too
+    import fcntl
+    import resource
 
 BWRAP = "bwrap"
 HOME = "/home/student"

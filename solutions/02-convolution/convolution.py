@@ -783,7 +783,7 @@ plt.show()
 #
 # Three amounts of padding have names. They are meant for stride 1.
 #
-# | mode | $p$ | size of the result | |
+# | mode | padding $p$ | size of the result | use |
 # |---|---|---|---|
 # | valid | $0$ | $n-m+1$ | no invented zeros |
 # | same | $(m-1)/2$ | $n$ | the usual choice in networks: layers can be stacked without thinking of sizes |

@@ -1555,7 +1555,7 @@ assert -0.75 < slope < -0.3
 #
 # The formula stays: subtract a mean, divide by a root, times $\gamma$ plus $\beta$. What changes is the *set* of numbers that share one mean and one variance. For $x$ of shape $(N, C, H, W)$:
 #
-# | | one mean for each | averaged over | numbers in it | $\gamma$, $\beta$ |
+# | norm | one mean for each | averaged over | numbers in it | $\gamma$, $\beta$ |
 # |---|---|---|---|---|
 # | batch norm (2015) | channel | $N, H, W$ | $N H W$ | $(C,)$ |
 # | layer norm (2016) | example | $C, H, W$ | $C H W$ | $(C, H, W)$ |

@@ -196,7 +196,7 @@ assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in deep_network()) == 16
 #
 # As it is usually built today:
 #
-# | layer | | output | parameters |
+# | layer | size | output | parameters |
 # |---|---|---|---|
 # | input | | 1 x 32 x 32 | |
 # | conv, activation | 6 filters 5x5 | 6 x 28 x 28 | 6 (25 + 1) = 156 |
@@ -1025,7 +1025,7 @@ assert not any(m._forward_hooks for m in odd.modules())
 # %% [markdown]
 # The one-column table, for a picture of 224 x 224:
 #
-# | layer | | output |
+# | layer | size | output |
 # |---|---|---|
 # | conv, ReLU | 64 filters 11x11, stride 4, padding 2 | 64 x 55 x 55 |
 # | pool 3/2 | | 64 x 27 x 27 |
@@ -1350,7 +1350,7 @@ assert len(range(0, 256 - 224 + 1)) ** 2 * 2 == 2178
 #
 # A GTX 580 had 3 GB. So the network was cut in two: half of the channels on each GPU. Layers 2, 4 and 5 see only the channels of their own GPU. Only the third convolution and the dense layers look at both. Today that is one argument: `groups=2`.
 #
-# | layer of 2012 | | groups | output |
+# | layer of 2012 | size | groups | output |
 # |---|---|---|---|
 # | conv, ReLU, LRN, pool 3/2 | 96 filters 11x11, stride 4, padding 2 | 1 | 96 x 27 x 27 |
 # | conv, ReLU, LRN, pool 3/2 | 256 filters 5x5, padding 2 | `groups` | 256 x 13 x 13 |
@@ -2046,7 +2046,7 @@ assert abs(periods[2] - 5) < 0.1
 # %% [markdown]
 # The price: four times as many places in the first layer's output. To pay for it, the second convolution gets stride 2 as well. The table below is figure 3 of the paper, with paddings chosen so that its sizes (110, 55, 26, 13, 6) come out. Its "contrast normalization" is left out here, as VGG found no use for it.
 #
-# | layer | | output at 224 |
+# | layer | size | output at 224 |
 # |---|---|---|
 # | conv, ReLU | 96 filters 7x7, stride 2, padding 1 | 96 x 110 x 110 |
 # | pool 3/2, padding 1 | | 96 x 55 x 55 |
@@ -2715,7 +2715,7 @@ if profile == "quick":  # as stored
 #
 # So a network of the family is told by five numbers, the convolutions in each stage:
 #
-# | | depth | stage 1 (64) | 2 (128) | 3 (256) | 4 (512) | 5 (512) | parameters |
+# | VGG | depth | stage 1 (64) | 2 (128) | 3 (256) | 4 (512) | 5 (512) | parameters |
 # |---|---|---|---|---|---|---|---|
 # | A | 11 | 1 | 1 | 2 | 2 | 2 | 132,863,336 |
 # | B | 13 | 2 | 2 | 2 | 2 | 2 | 133,047,848 |
@@ -2724,7 +2724,7 @@ if profile == "quick":  # as stored
 #
 # (C is D with 1 x 1 in three places; D is better.) Behind stage 5: adaptive average pooling to 7 x 7 (torchvision's; it does nothing at 224), flatten, then
 #
-# | layer | |
+# | layer | outputs |
 # |---|---|
 # | dense, ReLU, dropout | `hidden` |
 # | dense, ReLU, dropout | `hidden` |

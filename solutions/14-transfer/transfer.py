@@ -2238,10 +2238,10 @@ assert held[:, 0, 1].mean() - held[:, 2, 1].mean() > 25  # and 30 points of lett
 #
 # Lecture notes give a table of four cases. It goes back to the notes of Stanford's CS231n:
 #
-# | | near | far |
+# | data | near | far |
 # |---|---|---|
-# | **little data** | train a linear classifier on top | you are in trouble: try a linear classifier from earlier stages |
-# | **much data** | fine-tune a few layers | fine-tune a larger number of layers |
+# | **little** | train a linear classifier on top | you are in trouble: try a linear classifier from earlier stages |
+# | **much** | fine-tune a few layers | fine-tune a larger number of layers |
 #
 # A table without numbers. How much is much? You can measure it now, at our size: *little* is 5 pictures per class, *much* is 50, so 400 or 500 in all. (For an ImageNet network people say "little" of such a set.) Four target worlds, from near to far: printed digits (the fonts and the noise of the source), handwriting (MNIST), surfaces, and CIFAR-10 in grey, all of 16 x 16. Four ways: from scratch, linear probe, fine-tune all, fine-tune with discriminative rates. And a control: the probe on a **random** network.
 #
