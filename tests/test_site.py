@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
+import browser
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from builders import COURSE, REPOSITORY, cell, notebook
 from nbformat import NotebookNode
+from playwright.sync_api import Browser, Page, expect
 from typer.testing import CliRunner
 
 from grader import cli, release, site
@@ -121,3 +124,36 @@ def test_a_lesson_that_was_not_executed_is_named(tmp_path: Path) -> None:
     release.build(course, course.lessons, released)
     with pytest.raises(GraderError, match="grader run --artifacts"):
         site.write_pages(course, tmp_path / "executed", released, docs, tmp_path / "pages")
+
+
+@pytest.fixture
+def page(built: Path, chromium: Browser) -> Page:
+    """The site's first page, opened as a file: no server and no network are needed."""
+    page = browser.new_page(chromium)
+    page.goto((built / "index.html").as_uri())
+    return page
+
+
+def test_a_reader_finds_a_lesson_and_searches_in_a_browser(page: Page) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.locator("article").get_by_role("link", name="Doubling").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Doubling")
+    box = page.get_by_role("searchbox").or_(page.locator("input[name=q]")).first
+    box.fill("doubling")
+    box.press("Enter")
+    expect(page.locator("#search-results li").first).to_be_visible()
+    assert said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_site_has_no_barriers_and_fits_a_phone(page: Page, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 800})
+    for name in ("Adding", "Doubling"):
+        page.locator("article").get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+        assert browser.barriers(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.go_back()
