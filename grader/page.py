@@ -20,7 +20,7 @@ from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from nbgrader.utils import is_grade, is_solution, is_task
 
-from grader import formulas, markup, wording
+from grader import formulas, markup, proof, wording
 from grader.clean import grade_id
 from grader.model import CellResult
 from grader.wording import NO_RESPONSE, NOT_RUN, Marks, Row, Summary
@@ -70,12 +70,14 @@ class Exercise:
 
     Attributes:
         asked: what was expected of it, in the lesson's words.
+        stopped: limits that the answer itself met, in plain words.
         comments: what a person wrote.
     """
 
     name: str
     rows: list[Row] = field(default_factory=list)
     asked: Markup | None = None
+    stopped: list[str] = field(default_factory=list)
     answers: list[Cell] = field(default_factory=list)
     tests: list[Cell] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
@@ -201,6 +203,7 @@ class _View:
                 exercise.rows.append(row)
             if answer:
                 exercise.answers.append(self._cell(cell, cell.source))
+                exercise.stopped += self._stopped(cell)
                 if name in self.asked and self._affords(self.asked[name]):
                     exercise.asked = markup.markdown(self.asked[name], self.work.pictures)
             else:
@@ -208,6 +211,13 @@ class _View:
             if marks.comments.get(name, NO_RESPONSE) != NO_RESPONSE:
                 exercise.comments.append(marks.comments[name])
         return list(found.values()), own, lesson
+
+    def _stopped(self, cell: NotebookNode) -> list[str]:
+        how = cell.metadata.get("judged", {})
+        if how.get("status") not in proof.LIMITS:
+            return []
+        says = markup.plain(wording.limit(f"{how['status']}: {how.get('error', '')}"))
+        return [] if self.secrets.quoted_in(says) else [says]
 
     def notes(self) -> list[str]:
         """Return what is said of the file and its run."""

@@ -155,7 +155,7 @@ def counts(rows: Sequence[tuple[str, int]], key: str) -> Markup:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         most = rows[0][1]
         people = "submission" if most == 1 else "submissions"
-        axes.set(title=f"The same in {most} {people} at most", xlabel="submissions")
+        axes.set(title=f"Most often: {rows[0][0]}, {most} {people}", xlabel="submissions")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         about = "Bars, submissions by known mistake: " + "; ".join(
             f"{name} {count}" for name, count in rows
@@ -180,18 +180,24 @@ def times(seconds: Sequence[float], key: str) -> Markup:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        _median(axes, middle, f"median {middle:.2g} s", right=middle <= 10 ** ((low + high) / 2))
+        _median(
+            axes, middle, f"median {_seconds(middle)}", right=middle <= 10 ** ((low + high) / 2)
+        )
         axes.set(
-            title=f"Half took {middle:.2g} s or less, the longest {longest:.2g} s",
+            title=f"Half took {_seconds(middle)} or less, the longest {_seconds(longest)}",
             xlabel="seconds to grade a submission, logarithmic",
             ylabel="submissions",
         )
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         about = (
             f"Histogram of the time that {len(seconds)} submissions took to grade, between "
-            f"{min(seconds):.2g} and {longest:.2g} seconds; median {middle:.2g}."
+            f"{_seconds(min(seconds))} and {_seconds(longest)}; median {_seconds(middle)}."
         )
         return _svg(figure, about, key)
+
+
+def _seconds(time: float) -> str:
+    return f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
 
 
 def _median(axes: Axes, middle: float, text: str, *, right: bool) -> None:

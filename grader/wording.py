@@ -184,6 +184,12 @@ class Summary:
         return count if self.hints or first is None else f"{count} {first.part}: {first.says}"
 
 
+def limit(message: str) -> str:
+    """Return what a student needs to hear of a limit; empty where `message` names none."""
+    kind, _, text = message.partition(": ")
+    return PLAIN[kind].format(text.removeprefix("stopped: ").rstrip(".")) if kind in PLAIN else ""
+
+
 def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:
     if result.verdict is Verdict.BROKEN:
         return "The test itself is at fault, not you; a person will look at it."
@@ -194,9 +200,9 @@ def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:
     message = markup.plain(result.message)
     if quotes(message):
         return "The message is left out: it quotes tests that are not shown."
+    if plain := limit(message):
+        return plain
     kind, _, text = message.partition(": ")
-    if kind in PLAIN:
-        return PLAIN[kind].format(text.rstrip("."))
     if re.fullmatch(r"\w+(Error|Exception|Interrupt|Exit|Iteration|Warning)", kind):
         about = f" ({KINDS[kind]})" if kind in KINDS else ""
         return f"Stopped by {kind}{about}{': ' if text else ''}{text}"

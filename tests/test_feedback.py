@@ -277,6 +277,21 @@ def test_one_of_several_tests_is_named_and_what_it_says() -> None:
     assert "big 0 / 2 failed 10**9 is too big" in part
 
 
+def test_an_answer_that_met_a_limit_says_so_in_plain_words() -> None:
+    node = nbformat.reads(executed(), as_version=4)
+    node.cells[3].metadata["judged"] = {
+        "status": "memory limit",
+        "seconds": 1.0,
+        "error": "stopped: a submission may use 2 GB",
+    }
+    run = GradedNotebook("hw", nbformat.writes(node), (ADD, WHY))
+    part = said(exercise(page(notebooks=(run,)), "add"))
+    assert "Your answer It needed more memory than it may: a submission may use 2 GB." in part
+    node.cells[3].metadata["judged"] = {"status": "error", "error": "NameError"}
+    run = GradedNotebook("hw", nbformat.writes(node), (ADD, WHY))
+    assert "NameError" not in said(exercise(page(notebooks=(run,)), "add"))
+
+
 def test_what_cost_points_is_to_be_looked_at_first_and_what_never_ran_is_not() -> None:
     failed = replace(ADD, points=0.0, verdict=Verdict.FAILED)
     assert "Look first at add ." in said(BeautifulSoup(page(result=failed), "html.parser"))

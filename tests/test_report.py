@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from datetime import datetime
@@ -12,15 +13,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup, Tag
 from builders import COURSE, receive
 from nbgrader.api import Gradebook as Database
 from nbgrader.plugins.export import CsvExportPlugin
+from test_fingerprints import POOL
 
 from grader import plots, tallies
 from grader.classroom import Classroom
 from grader.course import load_course
+from grader.discrimination import Discrimination
 from grader.entries import Entry, Mark, Told
 from grader.errors import UsageError
 from grader.gradebook import Gradebook
@@ -270,6 +274,29 @@ def test_names_and_messages_are_inert(text: str, page: BeautifulSoup) -> None:
     assert SCRIPT not in text
 
 
+def test_code_that_is_shown_side_by_side_is_inert(room: Classroom, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(room.root, copy)
+    classroom = Classroom(copy)
+    for student in ("ada", "bea"):
+        path = classroom.autograded(student, UNIT) / "adding.ipynb"
+        node = nbformat.read(path, as_version=4)
+        answer = next(c for c in node.cells if c.metadata.get("nbgrader", {}).get("solution"))
+        answer.source = f"# {IMAGE}</pre>{SCRIPT}\x00\x1b[31m\u202e\n{POOL}"
+        nbformat.write(node, path)
+    text = write_report(classroom).read_text(encoding="utf-8")
+    found = BeautifulSoup(text, "html.parser")
+    pair = found.select_one("details.pair")
+    assert pair is not None
+    assert pair.summary is not None
+    assert pair.summary.get_text() == "ada and bea, side by side"
+    assert "block.max(axis=(2, 3))" in pair.get_text()
+    assert f"{IMAGE}</pre>{SCRIPT}" in pair.get_text()
+    assert not found.select("script, img, iframe")
+    assert SCRIPT not in text
+    assert not re.search("[\x00\x1b]", text)
+
+
 def test_a_report_forbids_scripts_and_the_network_by_itself(page: BeautifulSoup) -> None:
     policy = page.select_one('meta[http-equiv="Content-Security-Policy"]')
     assert policy is not None
@@ -294,8 +321,6 @@ def test_a_class_without_grades_is_refused_in_one_sentence(classroom: Classroom)
 def test_a_gradebook_that_nbgrader_alone_has_filled_is_reported_on(
     room: Classroom, tmp_path: Path
 ) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(room.root, copy, ignore=shutil.ignore_patterns("autograded", "feedback"))
     page = BeautifulSoup(write_report(Classroom(copy)).read_text(encoding="utf-8"), "html.parser")
@@ -398,3 +423,36 @@ def test_a_report_is_one_small_file(room: Classroom) -> None:
 
 def test_the_lesson_gives_its_title(page: BeautifulSoup) -> None:
     assert page.h2.get_text(" ", strip=True) == f"Adding {UNIT}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "title"),
+    [
+        ([0.25], "Half took 0.25 s or less, the longest 0.25 s"),
+        ([1.0, 2.0, 140.4], "Half took 2 s or less, the longest 140 s"),
+    ],
+)
+def test_times_can_be_drawn_of_any_class(seconds: list[float], title: str) -> None:
+    svg = str(plots.times(seconds, "k"))
+    assert title in svg
+    assert 'role="img" aria-label="Histogram of the time' in svg
+
+
+def test_known_mistakes_are_drawn_with_the_most_frequent_at_the_top() -> None:
+    svg = str(plots.counts([("conv2d: <flipped>", 3), ("add: twice", 1)], "k"))
+    assert "Most often: conv2d: &lt;flipped&gt;, 3 submissions" in svg
+    assert "by known mistake: conv2d: &lt;flipped&gt; 3; add: twice 1" in svg
+
+
+def test_discrimination_is_drawn_where_it_is_known() -> None:
+    share = Share("add", 30, 20, 0, 10, 0)
+    known = str(plots.success([(share, Discrimination(0.4, 0.1, 0.6))], "k"))
+    assert "Dots, discrimination: add 0.40" in known
+    assert "Tells apart?" in known
+    assert "Tells apart?" not in plots.success([(share, None)], "k")
+
+
+def test_each_figure_can_be_heard(page: BeautifulSoup) -> None:
+    figures = page.select("figure svg")
+    assert len(figures) >= 2
+    assert all(svg["role"] == "img" and len(str(svg["aria-label"])) > 30 for svg in figures)
