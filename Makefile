@@ -6,7 +6,7 @@ CLASS  ?= classroom/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help sandbox postgres chromium demo run test test-gpu check format notebooks figures pictures site lab validate bench-judge bench-conv bench-throughput bench-faults bench-scale constraints clean
+.PHONY: help sandbox postgres chromium demo run test test-gpu check format notebooks figures pictures site lab validate bench-judge bench-conv bench-throughput bench-report bench-faults bench-scale constraints clean
 
 help:  ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -96,6 +96,10 @@ bench-faults: sandbox $(VENV)/.base  ## kill the grader twenty times, and compar
 bench-scale: sandbox $(VENV)/.base  ## submissions a second by workers, and what one coordinator can feed
 	$(BIN)/python bench/scale.py workers
 	$(BIN)/python bench/scale.py coordinator
+
+bench-report: $(VENV)/.base  ## what the class report finds, and how long it takes for 300 (CLASS=a demo class)
+	$(BIN)/python bench/report.py similar
+	$(BIN)/python bench/report.py class $(CLASS) 50 300
 
 bench-throughput: sandbox $(VENV)/.base  ## a class graded by nbgrader and by us, side by side
 	$(BIN)/python bench/throughput.py $(BENCH)

@@ -1,12 +1,13 @@
 """A demo class: students whose exact scores are known, made from a unit's misconceptions.
 
-One perfect student, one for each misconception and each alternative, one who handed in the
-release untouched, one with a syntax error, one whose cell loops forever, one who kills the kernel,
-one whose file is not a notebook.
+One perfect student, one for each misconception and each alternative, one who copied from one of
+these and changed all names, one who handed in the release untouched, one with a syntax error, one
+whose cell loops forever, one who kills the kernel, one whose file is not a notebook.
 """
 
 from __future__ import annotations
 
+import ast
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ def students(lesson: Lesson, assignment: Assignment) -> list[Student]:
         return Student(name, notebook(lesson, assignment, reference | answers), score)
 
     people = [made("perfect", total)]
-    for variant in variants(lesson):
+    known = variants(lesson)
+    for variant in known:
         lost = sum(points[test] for test in variant.fails)
         kind = "right" if variant.is_right else "wrong"
         people.append(
@@ -86,6 +88,11 @@ def students(lesson: Lesson, assignment: Assignment) -> list[Student]:
                 **{variant.exercise: variant.source},
             )
         )
+    longest = max(
+        (one for one in known if one.is_right), key=lambda one: len(one.source), default=None
+    )
+    if longest is not None:
+        people.append(made("copied", total, **{longest.exercise: disguised(longest.source)}))
     # The last exercise: nothing that comes later stands on it.
     last = list(reference)[-1]
     without_last = total - sum(c.points for c in lesson.of(Role.TESTS) if c.exercise == last)
@@ -102,6 +109,28 @@ def students(lesson: Lesson, assignment: Assignment) -> list[Student]:
         ),
         Student("no_notebook", b"%PDF-1.7 scanned on a Sunday night", 0.0),
     ]
+
+
+def disguised(source: str) -> str:
+    """Return a program as somebody hands it in who copied it: other names, layout and comments.
+
+    Names of parameters stay, for tests call by them; so does what belongs to a class.
+    """
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    kept = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            fields = (part for part in node.body if not isinstance(part, ast.FunctionDef))
+            kept |= {n.id for part in fields for n in ast.walk(part) if isinstance(n, ast.Name)}
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            kept |= set(node.names)
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    own = {node.id for node in names if not isinstance(node.ctx, ast.Load)} - kept
+    for node in names:
+        if node.id in own:
+            node.id = f"my_{node.id}"
+    return f"# All by myself\n{ast.unparse(tree)}"
 
 
 def _points_before(lesson: Lesson, exercise: str) -> float:

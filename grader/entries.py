@@ -56,6 +56,7 @@ class Told:
     exercise: str = ""
     misconceptions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Entry:
         evidence: what the code has no business with; a person may want to ask.
         links: (notebook, address of its feedback page relative to the report).
         handed_in, due: in UTC, without saying so; an extension is in the latter.
+        seconds: that its grading took; None where that is not known.
+        aside: it ended its grader again and again.
     """
 
     student: str
@@ -84,6 +87,8 @@ class Entry:
     handed_in: datetime | None = None
     due: datetime | None = None
     seed: int | None = None
+    seconds: float | None = None
+    aside: bool = False
 
     @property
     def lost(self) -> list[str]:
@@ -191,6 +196,7 @@ def _entry(classroom: Classroom, unit: str, row: Any, mine: tuple[Mark, ...]) ->
                 exercise=str(cell.get("exercise", "")),
                 misconceptions=tuple(map(str, cell.get("misconceptions", ()))),
                 hints=tuple(map(str, cell.get("hints", ()))),
+                seconds=float(cell.get("seconds", 0.0)),
             )
             for cell in record.get("cells", ())
         ),
@@ -202,6 +208,8 @@ def _entry(classroom: Classroom, unit: str, row: Any, mine: tuple[Mark, ...]) ->
         handed_in=row.timestamp,
         due=row.duedate + (row.extension or timedelta()) if row.duedate else None,
         seed=record.get("seed"),
+        seconds=record.get("seconds"),
+        aside=bool(record.get("aside")),
     )
 
 

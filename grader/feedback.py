@@ -1,4 +1,4 @@
-"""Graded -> one HTML page per notebook: what became of each test at the top, the work below.
+"""Graded -> one HTML page per notebook: what became of each exercise at the top, the work below.
 
 A page shows the student's work, the visible tests and what went wrong; it never shows hidden
 tests, nor anything that quotes them. It carries its pictures, runs no scripts and fetches nothing.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from nbgrader.utils import is_grade, is_solution, is_task
 
 from grader import markup
 from grader.clean import grade_id
-from grader.judge.trial import hidden_lines
 from grader.model import RECORD, Assignment, CellResult, Graded, Verdict
 from grader.page import Work, render
+from grader.score import exercise_of
 from grader.wording import NO_RESPONSE, Marks
 
 
@@ -47,7 +48,7 @@ def pages(
             results=notebook.cells,
             marks=(marks or {}).get(notebook.name)
             or Marks(comments=dict.fromkeys(notebook.unanswered, NO_RESPONSE)),
-            visible=_sources(nbformat.reads(released[notebook.name], as_version=4)),
+            released=_read(released[notebook.name]),
             pictures=pictures,
             notes=graded.notes,
         )
@@ -79,15 +80,17 @@ class FeedbackExporter(Exporter):  # type: ignore[misc]  # nbconvert ships no ty
             student=names["student"],
             results=_results(notebook, names["notebook"], record),
             marks=_marks(notebook, names.get("late_penalty") or 0.0),
-            visible=_visible(notebook, folder, names["assignment"], names["notebook"]),
+            released=_released(folder, names["assignment"], names["notebook"]),
             pictures=_pictures(_files(folder)),
             notes=tuple(record.get("notes", ())),
         )
         return render(work), resources
 
 
-def _sources(notebook: NotebookNode) -> dict[str, str]:
-    return {grade_id(cell): cell.source for cell in notebook.cells if grade_id(cell)}
+@lru_cache(maxsize=32)
+def _read(text: str) -> NotebookNode:
+    """Read what students were given; nobody changes it."""
+    return nbformat.reads(text, as_version=4)
 
 
 def _pictures(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
@@ -108,6 +111,7 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _results(notebook: NotebookNode, name: str, record: dict[str, Any]) -> tuple[CellResult, ...]:
     told = {cell["grade_id"]: cell for cell in record.get("cells", ()) if cell["notebook"] == name}
+    answers = {grade_id(cell) for cell in notebook.cells if is_solution(cell)}
     found = []
     for cell in notebook.cells:
         if not (is_grade(cell) or is_task(cell)):
@@ -128,6 +132,7 @@ def _results(notebook: NotebookNode, name: str, record: dict[str, Any]) -> tuple
                 maximum,
                 verdict,
                 message=mine.get("message", ""),
+                exercise=exercise_of(cell, answers),
                 hints=tuple(mine.get("hints", ())),
             )
         )
@@ -147,17 +152,10 @@ def _marks(notebook: NotebookNode, penalty: float) -> Marks:
     return Marks(points, frozenset(waiting), comments, penalty)
 
 
-def _visible(notebook: NotebookNode, folder: Path, unit: str, name: str) -> dict[str, str]:
-    """Return the text of the cells as students were given it."""
-    released = folder.resolve().parents[2] / "release" / unit / f"{name}.ipynb"
-    if released.is_file():
-        return _sources(nbformat.read(released, as_version=4))
-    return {cell: _without_hidden(source) for cell, source in _sources(notebook).items()}
-
-
-def _without_hidden(source: str) -> str:
-    hidden = hidden_lines(source)
-    return "\n".join(line for n, line in enumerate(source.splitlines(), 1) if n not in hidden)
+def _released(folder: Path, unit: str, name: str) -> NotebookNode | None:
+    """Return the notebook as students were given it, where the class folder still has it."""
+    path = folder.resolve().parents[2] / "release" / unit / f"{name}.ipynb"
+    return _read(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _files(folder: Path) -> list[tuple[str, bytes]]:

@@ -212,7 +212,7 @@ def _run(
             tests=tests,
             seed=seed,
         )
-    notes = list(notebook.metadata.pop("device_left", ()))
+    notes = [*notebook.metadata.pop("device_left", ()), *score.limits(notebook)]
     graded = GradedNotebook(
         name=source.name,
         cells=_with_hints(assignment, score.results(source.name, notebook)),

@@ -87,7 +87,7 @@ def markdown(text: str, pictures: Mapping[str, str] | None = None) -> Markup:
 
 def html(text: str) -> Markup:
     """Return the harmless part of a piece of HTML: text, tables, pictures that it carries."""
-    text = _readable(text[:MAX_TEXT])
+    text = readable(text[:MAX_TEXT])
     if len(text) > MAX_HTML:  # the time that bleach takes grows faster than its text
         return _as_typed(text)
     try:
@@ -104,7 +104,7 @@ def terminal(text: str) -> Markup:
         lines = [*lines[:HEAD], left_out, *lines[-TAIL:]]
     lines = [line if len(line) <= WIDTH else f"{line[:WIDTH]} [...]" for line in lines]
     text = re.sub(r"\x1b(?!\[)", "", "\n".join(lines))  # colours start with ESC [
-    return Markup(ansi2html(_readable(text, keep="\x1b")))
+    return Markup(ansi2html(readable(text, keep="\x1b")))
 
 
 @lru_cache(maxsize=2048)
@@ -112,12 +112,12 @@ def code(text: str, language: str = "python") -> Markup:
     """Return a program's text with colours for its syntax."""
     # Some texts keep a lexer busy for the square of their length.
     if len(text) > MAX_CODE or _EMPTY.search(text):
-        return Markup(escape(_readable(text)))
+        return Markup(escape(readable(text)))
     try:
         lexer = get_lexer_by_name(language)
     except ValueError:  # ClassNotFound is one
         lexer = get_lexer_by_name("text")
-    return Markup(pygments.highlight(_readable(text), lexer, HtmlFormatter(nowrap=True)))
+    return Markup(pygments.highlight(readable(text), lexer, HtmlFormatter(nowrap=True)))
 
 
 def plain(text: str, limit: int = 600) -> str:
@@ -125,7 +125,7 @@ def plain(text: str, limit: int = 600) -> str:
 
     What leaves this function is text, not HTML.
     """
-    text = _readable(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[: 4 * limit])).strip()
+    text = readable(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[: 4 * limit])).strip()
     return text if len(text) <= limit else f"{text[:limit]} [...]"
 
 
@@ -188,7 +188,7 @@ class _Renderer(IPythonRenderer):  # type: ignore[misc]  # nbconvert ships no ty
 
 @lru_cache(maxsize=1024)
 def _markdown(text: str, pictures: tuple[tuple[str, str], ...]) -> Markup:
-    text = re.sub("[\ue000\ue001]", "", _readable(text[:MAX_TEXT]))
+    text = re.sub("[\ue000\ue001]", "", readable(text[:MAX_TEXT]))
     if any(text.count(special) > MAX_SPECIAL for special in "<>[]()`\\*_$&|~!:-"):
         return _as_typed(text)
     renderer = _Renderer()
@@ -291,6 +291,6 @@ class _AsItIs:
         return style
 
 
-def _readable(text: str, keep: str = "") -> str:
+def readable(text: str, keep: str = "") -> str:
     """Return `text` without what no page can hold."""
     return _CONTROL.sub(lambda match: match.group() if match.group() in keep else "", text)

@@ -40,6 +40,9 @@ class Proof(StrEnum):
     NOT_NEEDED = "not needed"  # nobody asked for it: no mark can depend on it
 
 
+# What a note on the attempt is written of: the cell did not come to its end by itself.
+LIMITS = frozenset(Proof) - {Proof.OK, Proof.ERROR, Proof.NOT_RUN, Proof.NOT_NEEDED}
+
 # An interrupt would come too late, or reach only one of many.
 FATAL = {Proof.MEMORY, Proof.GPU_MEMORY, Proof.PROCESSES}
 
@@ -129,3 +132,14 @@ def bound(proof: Proof, limits: Limits) -> str:
         Proof.PICTURES: f"a cell may show {limits.pictures} pictures "
         f"of {limits.picture_bytes:,} bytes",
     }.get(proof, "")
+
+
+def note(proof: Proof, cell: str, error: str) -> str:
+    """Return what is noted of an attempt where `cell` met a limit."""
+    return f"{proof} in {cell}: {error.removeprefix('stopped: ')}"
+
+
+def noted(line: str) -> tuple[Proof, str] | None:
+    """Return the limit and the cell that a note names; None where it is another note."""
+    match = re.match(rf"({'|'.join(sorted(LIMITS))}) in (.+?): ", line)
+    return (Proof(match.group(1)), match.group(2)) if match else None

@@ -14,7 +14,7 @@ from nbgrader.utils import compute_checksum, is_grade, is_solution, is_task
 
 from grader.clean import grade_id
 from grader.model import CellResult, Verdict
-from grader.proof import Proof
+from grader.proof import LIMITS, Proof, note
 
 ASSERTIONS = ("AssertionError", "CheckFailed")
 
@@ -26,7 +26,7 @@ def results(name: str, notebook: NotebookNode) -> tuple[CellResult, ...]:
     found = []
     for cell in notebook.cells:
         if is_grade(cell) or is_task(cell):
-            found.append(replace(_result(name, cell, stopped), exercise=_exercise(cell, answers)))
+            found.append(replace(_result(name, cell, stopped), exercise=exercise_of(cell, answers)))
         if cell.cell_type == "code" and is_solution(cell) and _proof(cell) is not Proof.OK:
             stopped[grade_id(cell)] = _error(cell) or str(_proof(cell))
     return tuple(found)
@@ -37,6 +37,16 @@ def unanswered(notebook: NotebookNode) -> tuple[str, ...]:
     return tuple(
         grade_id(cell) for cell in notebook.cells if is_solution(cell) and _is_untouched(cell)
     )
+
+
+def limits(notebook: NotebookNode) -> list[str]:
+    """Return a note for each cell of the executed `notebook` that met a limit."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and _proof(cell) in LIMITS:
+            name = grade_id(cell) or "a cell that carries no mark"
+            found.append(note(_proof(cell), name, _error(cell)))
+    return found
 
 
 def blank(
@@ -56,7 +66,7 @@ def blank(
             max_points=float(cell.metadata.nbgrader.points),
             verdict=verdict,
             message=reason,
-            exercise=_exercise(cell, answers),
+            exercise=exercise_of(cell, answers),
         )
         for cell in notebook.cells
         if is_grade(cell) or is_task(cell)
@@ -100,7 +110,7 @@ def settle(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _exercise(cell: NotebookNode, answers: set[str]) -> str:
+def exercise_of(cell: NotebookNode, answers: set[str]) -> str:
     """Return the answer cell that a test named ``answer-part`` belongs to, if there is one."""
     exercise, _, _ = grade_id(cell).rpartition("-")
     return exercise if exercise in answers else ""

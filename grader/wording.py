@@ -65,9 +65,14 @@ class Marks:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table at the top."""
+    """What became of one graded cell, in words.
+
+    Attributes:
+        exercise: what it belongs to; its own name where that is an answer, or not known.
+    """
 
     grade_id: str
+    exercise: str
     points: float
     max_points: float
     word: str
@@ -81,13 +86,13 @@ class Row:
         return self.word == WAITING
 
     @property
-    def anchor(self) -> str:
-        """Where the cell is in the page."""
-        return f"cell-{self.grade_id}"
+    def part(self) -> str:
+        """What it is called among the tests of its exercise."""
+        return self.grade_id.removeprefix(f"{self.exercise}-")
 
 
 def row(result: CellResult, marks: Marks, quotes: Callable[[str], bool]) -> Row:
-    """Return the line of the table for one graded cell.
+    """Return what is said of one graded cell.
 
     Args:
         quotes: says of a text whether it quotes a hidden test.
@@ -115,7 +120,74 @@ def row(result: CellResult, marks: Marks, quotes: Callable[[str], bool]) -> Row:
     if hints:
         # Who knows the mistake by name has more to say than who compares two arrays.
         says = "\n".join(line for line in says.splitlines() if not line.startswith("hint: "))
-    return Row(name, points, result.max_points, word, colour, says, hints)
+    exercise = result.exercise or name
+    return Row(name, exercise, points, result.max_points, word, colour, says, hints)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of one exercise: of all its graded cells together."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def points(self) -> float:
+        """Points earned."""
+        return sum(row.points for row in self.rows)
+
+    @property
+    def max_points(self) -> float:
+        """Points that can be earned."""
+        return sum(row.max_points for row in self.rows)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a person has still to give all of its points."""
+        return all(row.is_waiting for row in self.rows)
+
+    @property
+    def colour(self) -> str:
+        """The colour of its worst cell: good, wait or bad."""
+        return max((row.colour for row in self.rows), key=("good", "wait", "bad").index)
+
+    @property
+    def word(self) -> str:
+        """Its verdict."""
+        words = {row.word for row in self.rows}
+        if len(words) == 1:
+            return words.pop()
+        if self.colour != "bad":
+            return next(row.word for row in self.rows if row.colour == self.colour)
+        return "partly" if self.points else "failed"
+
+    @property
+    def lost(self) -> list[Row]:
+        """Its cells that are decided and have not earned all."""
+        return [row for row in self.rows if row.colour == "bad"]
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Hints to the known mistakes that gave the same answers, each once."""
+        return tuple(dict.fromkeys(hint for row in self.rows for hint in row.hints))[:MAX_HINTS]
+
+    @property
+    def says(self) -> str:
+        """One sentence or two for the table at the top."""
+        said = list(dict.fromkeys(row.says for row in self.lost or self.rows if row.says))
+        if len(self.rows) == 1 or self.word == NOT_RUN or (len(said) == 1 and len(self.lost) != 1):
+            return said[0] if said else ""
+        if not self.lost:
+            return " ".join(said)
+        count = f"{len(self.lost)} of {len(self.rows)} tests did not pass."
+        # Who knows the mistake by name has said the rest.
+        first = next((row for row in self.lost if row.says), None)
+        return count if self.hints or first is None else f"{count} {first.part}: {first.says}"
+
+
+def limit(message: str) -> str:
+    """Return what a student needs to hear of a limit; empty where `message` names none."""
+    kind, _, text = message.partition(": ")
+    return PLAIN[kind].format(text.removeprefix("stopped: ").rstrip(".")) if kind in PLAIN else ""
 
 
 def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:
@@ -128,9 +200,9 @@ def _says(result: CellResult, quotes: Callable[[str], bool]) -> str:
     message = markup.plain(result.message)
     if quotes(message):
         return "The message is left out: it quotes tests that are not shown."
+    if plain := limit(message):
+        return plain
     kind, _, text = message.partition(": ")
-    if kind in PLAIN:
-        return PLAIN[kind].format(text.rstrip("."))
     if re.fullmatch(r"\w+(Error|Exception|Interrupt|Exit|Iteration|Warning)", kind):
         about = f" ({KINDS[kind]})" if kind in KINDS else ""
         return f"Stopped by {kind}{about}{': ' if text else ''}{text}"

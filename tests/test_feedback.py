@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from builders import COURSE, HOMEWORK, SEALED, SOLVED, assignment, cell, notebook
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,7 +111,7 @@ class Read(HTMLParser):
 
 def rows(text: str) -> list[list[str]]:
     """Return the cells of the table at the top."""
-    table = text[text.index('<table class="glance">') : text.index("<main>")]
+    table = text[text.index('<table class="glance">') :].partition("</table>")[0]
     return [
         [Read(part).text.strip() for part in re.findall(r"<td.*?</td>", row, re.DOTALL)]
         for row in re.findall(r"<tr><td.*?</tr>", table, re.DOTALL)
@@ -198,6 +199,124 @@ def test_a_long_output_is_shown_by_its_two_ends() -> None:
     assert "line 4999" in text
     assert "4,901 lines are not shown" in text
     assert len(text) < 60_000
+
+
+# ---- one exercise ---------------------------------------------------------------------------
+
+ADD = replace(PASSED, exercise="add")
+
+
+def exercise(text: str, name: str) -> BeautifulSoup:
+    """Return the part of the page that is about one exercise."""
+    found = BeautifulSoup(text, "html.parser").find(id=f"cell-{name}")
+    assert found is not None, f"no exercise {name}"
+    return BeautifulSoup(str(found), "html.parser")
+
+
+def said(part: BeautifulSoup) -> str:
+    """Return the text of a part of the page, with single blanks."""
+    return " ".join(part.get_text(" ").split())
+
+
+def test_an_exercise_has_all_that_is_known_of_it_in_one_place() -> None:
+    node = nbformat.reads(executed(answer="print('mine')"), as_version=4)
+    node.cells[3].outputs = printing("what it printed").outputs
+    failed = replace(
+        ADD, points=0.0, verdict=Verdict.FAILED, message="add(2, 2) is 5", hints=("Count *again*.",)
+    )
+    run = GradedNotebook("hw", nbformat.writes(node), (failed, WHY))
+    text = page(notebooks=(run,), marks=Marks(comments={"add": "See me."}))
+    [add, why] = rows(text)
+    assert add[:3] == ["add", "0 / 2", "failed"]
+    assert add[3] == "add(2, 2) is 5Hint Count again."
+    part = exercise(text, "add")
+    for words in (
+        "add 0 / 2 failed",
+        "add(2, 2) is 5",
+        "Hint Count again .",
+        "Comment See me.",
+        "what it printed",
+        "There are more tests than those shown here.",
+    ):
+        assert words in said(part)
+    assert "print('mine')" in part.get_text()
+    assert why[0] == "why"
+    assert "mine" not in said(exercise(text, "why"))
+
+
+def test_what_was_asked_is_the_lesson_and_not_what_the_student_made_of_it() -> None:
+    cells = [cell("Add **two** numbers.", id="asked", kind="markdown"), cell(SOLVED, "add")]
+    cells[1].metadata.nbgrader["solution"] = True
+    released = nbformat.writes(notebook(*cells, cell(SEALED, "add-tests", points=2)))
+    cells[0] = cell("Do nothing, and get 2 points.", id="asked", kind="markdown")
+    mine = nbformat.writes(notebook(*cells, cell(SEALED, "add-tests", points=2)))
+    unit = assignment(SourceNotebook("hw", released, released))
+    made = Graded("ada", "unit", Status.GRADED, (GradedNotebook("hw", mine, (ADD,)),))
+    part = exercise(feedback.pages(unit, made)["hw"], "add")
+    assert "What was asked Add two numbers." in said(part)
+    assert "Do nothing" not in said(part)
+
+
+def test_one_of_several_tests_is_named_and_what_it_says() -> None:
+    tests = [
+        replace(ADD, grade_id="add-tests"),
+        replace(
+            ADD,
+            grade_id="add-big",
+            points=0.0,
+            verdict=Verdict.FAILED,
+            message="10**9 is too big",
+        ),
+    ]
+    run = GradedNotebook("hw", executed(cell("assert True", "add-big", points=2)), (*tests, WHY))
+    text = page(notebooks=(run,))
+    expected = ["add", "2 / 4", "partly", "1 of 2 tests did not pass. big: 10**9 is too big"]
+    assert rows(text)[0] == expected
+    part = said(exercise(text, "add"))
+    assert "tests 2 / 2 passed" in part
+    assert "big 0 / 2 failed 10**9 is too big" in part
+
+
+def test_an_answer_that_met_a_limit_says_so_in_plain_words() -> None:
+    node = nbformat.reads(executed(), as_version=4)
+    node.cells[3].metadata["judged"] = {
+        "status": "memory limit",
+        "seconds": 1.0,
+        "error": "stopped: a submission may use 2 GB",
+    }
+    run = GradedNotebook("hw", nbformat.writes(node), (ADD, WHY))
+    part = said(exercise(page(notebooks=(run,)), "add"))
+    assert "Your answer It needed more memory than it may: a submission may use 2 GB." in part
+    node.cells[3].metadata["judged"] = {"status": "error", "error": "NameError"}
+    run = GradedNotebook("hw", nbformat.writes(node), (ADD, WHY))
+    assert "NameError" not in said(exercise(page(notebooks=(run,)), "add"))
+
+
+def test_what_cost_points_is_to_be_looked_at_first_and_what_never_ran_is_not() -> None:
+    failed = replace(ADD, points=0.0, verdict=Verdict.FAILED)
+    assert "Look first at add ." in said(BeautifulSoup(page(result=failed), "html.parser"))
+    not_run = replace(ADD, points=0.0, verdict=Verdict.NOT_RUN, message="not run: it had died")
+    assert "Look first" not in page(result=not_run)
+    assert "Look first" not in page(result=ADD)
+
+
+def test_notes_on_the_attempt_are_shown_but_never_one_that_quotes_a_hidden_test() -> None:
+    restored = "cell add-tests had been changed; the course's own was used"
+    limit = "time limit in add: a cell may take 10 s"
+    text = Read(page(notes=(restored, limit, f"odd: {HIDDEN}"))).text
+    assert restored in text
+    assert limit in text
+    assert "add(2, 2)" not in text
+
+
+def test_cells_of_the_students_own_are_told_from_those_of_the_lesson() -> None:
+    node = nbformat.reads(executed(cell("helper = 7", id="mine")), as_version=4)
+    node.cells[2].outputs = printing("scale is two").outputs
+    run = GradedNotebook("hw", nbformat.writes(node), (ADD, WHY))
+    text = said(BeautifulSoup(page(notebooks=(run,)), "html.parser"))
+    own, _, lesson = text.partition("What the lesson's own cells put out")
+    assert "Your other cells helper = 7" in own
+    assert "1 cell scale = 2 scale is two" in lesson
 
 
 # ---- what is hidden -------------------------------------------------------------------------
@@ -498,7 +617,9 @@ def by_hand(unit: Assignment, student: str) -> Graded:
     source = unit.notebooks[0]
     node = nbformat.reads(source.sealed, as_version=4)
     results = tuple(
-        CellResult(source.name, name, points, maximum, verdict, 0.0, message)
+        CellResult(
+            source.name, name, points, maximum, verdict, 0.0, message, exercise=name.split("-")[0]
+        )
         for name, points, maximum, verdict, message in (
             ("add-tests", 0.0, 2.0, Verdict.FAILED, "add: negative numbers"),
             ("add-arrays", 1.0, 1.0, Verdict.PASSED, ""),
@@ -545,7 +666,7 @@ def test_what_a_person_decided_is_in_the_page_that_nbgrader_makes_afterwards(
         database.db.commit()
     generate_feedback(classroom)
     text = (classroom.feedback("cem", "01-adding") / "adding.html").read_text(encoding="utf-8")
-    assert rows(text)[2][1:3] == ["1.5 / 2", "read"]
+    assert rows(text)[1][1:3] == ["1.5 / 2", "read"]
     assert "<b>2.5</b> of 5 points" in text
     assert "Which <em>heap</em>?" in text
 

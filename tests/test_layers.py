@@ -18,6 +18,7 @@ FLOORS = {
         "classroom",
         "cluster",
         "collect",
+        "concerns",
         "entries",
         "export",
         "gradebook",
@@ -26,7 +27,9 @@ FLOORS = {
         "place",
         "progress",
         "report",
+        "similar",
         "slurm",
+        "tallies",
         "workers",
     },
     4: {"grade", "feedback", "page", "reference", "results", "site"},
@@ -47,7 +50,17 @@ FLOORS = {
         "kernels",
     },
     1: {"lesson", "course", "roster", "sheets"},
-    0: {"model", "errors", "names", "misconceptions", "mutants", "evidence", "answer"},
+    0: {
+        "model",
+        "errors",
+        "names",
+        "misconceptions",
+        "mutants",
+        "evidence",
+        "fingerprints",
+        "discrimination",
+        "answer",
+    },
 }
 PACKAGES = {"kernels", "judge", "answer"}
 FLOOR = {module: floor for floor, modules in FLOORS.items() for module in modules}

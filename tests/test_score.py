@@ -10,8 +10,9 @@ from builders import cell, notebook
 from nbformat import NotebookNode
 from nbgrader.utils import compute_checksum, determine_grade
 
+from grader import proof
 from grader.model import Verdict
-from grader.score import blank, results, settle, unanswered
+from grader.score import blank, limits, results, settle, unanswered
 
 PASSED, FAILED, NOT_RUN, BROKEN = Verdict.PASSED, Verdict.FAILED, Verdict.NOT_RUN, Verdict.BROKEN
 ASSERT = "assert add(1, 2) == 3"
@@ -175,3 +176,29 @@ def test_nothing_run_is_zero_and_nothing_known_is_nobody_s_zero() -> None:
         ("why", 0, "not a notebook"),
     ]
     assert [r.points for r in blank("hw", node, BROKEN, "the grader failed")] == [None, None]
+
+
+# ---- notes on the attempt -------------------------------------------------------------------
+
+
+def test_each_cell_that_met_a_limit_is_noted_and_found_again_in_the_note() -> None:
+    free = cell("while True: pass", id="free")
+    free.metadata["judged"] = {"status": "CPU time limit", "seconds": 9, "error": "stopped: 9 s"}
+    met = executed(ASSERT, "time limit", "stopped: a cell may take 10 s", error("TimeLimit"))
+    statuses = ("ok", "error", "not run", "not needed", "")
+    fine = [executed(ASSERT, status) for status in statuses]
+    for number, node in enumerate(fine):
+        node.id = f"fine-{number}"
+    notes = limits(notebook(free, met, *fine))
+    assert notes == [
+        "CPU time limit in a cell that carries no mark: 9 s",
+        "time limit in add-tests: a cell may take 10 s",
+    ]
+    assert [proof.noted(note) for note in notes] == [
+        (proof.Proof.CPU, "a cell that carries no mark"),
+        (proof.Proof.TIME, "add-tests"),
+    ]
+
+
+def test_another_note_names_no_limit() -> None:
+    assert proof.noted("cell add-tests had been changed; the time limit in it was not") is None
