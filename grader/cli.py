@@ -755,6 +755,8 @@ def export(
             err.print(f"[yellow]{title}[/]")
         for line in lines:
             err.print(_plain(f"  {line}"), soft_wrap=True)
+    if any("waits for a person" in line for line in exported.held):
+        err.print("--include-waiting writes what those who wait have so far.")
     if problems:
         raise typer.Exit(1)
 
@@ -1152,7 +1154,8 @@ def _plan(report: Report) -> str:
         "alternatives": sum(one.alternatives for one in known),
         "mutants": sum(one.mutants for one in known),
     }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    named = {what if count > 1 else what[:-1]: count for what, count in counts.items() if count}
+    return ", ".join(f"{count} {what}" for what, count in named.items())
 
 
 def _run_table(runs: Sequence[Run]) -> Table:

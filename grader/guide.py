@@ -1,6 +1,6 @@
-"""What the command line says of itself: examples, exit codes, names to complete, what to do next.
+"""What the command line says of itself: examples, exit codes, what to do next, names to complete.
 
-`dress` gives each command its examples; a test runs every line of them through the real parser.
+`dress` gives each command its examples; a test runs every one of them through the parser.
 """
 
 from __future__ import annotations
@@ -15,80 +15,77 @@ import typer
 
 from grader.model import Graded, Status
 
+# docs/commands.md has them too; a test compares the two.
 EXIT_CODES = {
     0: "done",
-    1: "done, and something is not as it should be: a stale notebook, a test that lets a "
-    "mistake through, a submission on which the grader failed, a grade that has no place",
-    2: "not done, because of what was typed or given: one message says what to do",
-    70: "not done, because of a mistake in the grader: the message names a file to send us",
-    130: "stopped by Ctrl-C; the same command goes on where it was",
+    1: "done, and something was found that needs you; it is named",
+    2: "not done: a mistake in what was typed or given; the message says which",
+    70: "not done: a mistake in the grader; the message names a file to send us",
+    130: "stopped by Ctrl-C; what was finished is kept, so run it again",
 }
 
+# By who types them, in the order in which they are needed.
 EXAMPLES = {
     "For students": {
         "try": {
-            "grader try notebooks/02-convolution/convolution.ipynb": "before you hand it in",
-            "grader try convolution.ipynb --cell-seconds 300": "on a slow machine",
+            "before you hand it in": "grader try notebooks/02-convolution/convolution.ipynb",
+            "on a slow machine": "grader try convolution.ipynb --cell-seconds 300",
         },
     },
     "For instructors": {
-        "demo": {
-            "grader demo 02-convolution": "a class in classroom/demo, to look around in",
-        },
-        "doctor": {
-            "grader doctor": "before the first class is graded on this machine",
-        },
+        "doctor": {"before the first class is graded on a machine": "grader doctor"},
+        "demo": {"a class in classroom/demo to look around in": "grader demo 02-convolution"},
         "collect": {
-            "grader collect 02-convolution submissions.zip": "what Canvas or Moodle gave you",
-            "grader collect 02-convolution exchange/cnn-course --dry-run": "only say what is there",
-            "grader collect 02-convolution all.zip --roster roster.csv --times times.csv": "names "
-            "and times, for late penalties",
+            "what Canvas or Moodle let you download": "grader collect 02-convolution all.zip",
+            "look first, change nothing": "grader collect 02-convolution all.zip --dry-run",
+            "with names, and with times for late penalties": "grader collect 02-convolution "
+            "all.zip --roster roster.csv --times times.csv",
         },
         "grade": {
-            "grader grade": "all that was handed in to classroom/ and is not graded yet",
-            "grader grade 02-convolution --workers 2": "one unit, two submissions at a time",
-            "grader grade ps1 --source my-course/source": "an nbgrader assignment of your own",
+            "all that was handed in to classroom/ and is not graded yet": "grader grade",
+            "one unit of another class, two submissions at a time": "grader grade 02-convolution "
+            "--class autumn --workers 2",
+            "an nbgrader assignment of your own": "grader grade ps1 --source my-course/source",
         },
         "status": {
-            "grader status": "how far it is, from a second terminal",
-            "grader status --json": "for a script",
+            "how far it is, from a second terminal": "grader status",
+            "for a script": "grader status --json",
         },
         "regrade": {
-            "grader regrade 02-convolution": "after a test was corrected; asks before it stores",
-            "grader regrade 02-convolution --student ada --yes": "one student, without asking",
-            "grader regrade --dry-run --json": "whose marks would change",
+            "after a test was corrected; asks before it stores": "grader regrade 02-convolution",
+            "one student, without asking": "grader regrade 02-convolution --student ada --yes",
+            "whose marks would change?": "grader regrade --dry-run --json",
         },
-        "report": {
-            "grader report": "writes classroom/report/index.html",
-        },
+        "report": {"classroom/report/index.html": "grader report"},
         "export": {
-            "grader export --to canvas --template Grades.csv": "fills in what Canvas exported",
-            "grader export 02-convolution --to moodle --template Worksheet.csv --feedback": "with "
-            "a zip of feedback pages",
-            "grader export --to json --out grades.json": "all that is known",
+            "fill in what Canvas exported": "grader export --to canvas --template Grades.csv",
+            "Moodle's worksheet, and a zip of feedback pages": "grader export 02-convolution "
+            "--to moodle --template Worksheet.csv --feedback",
+            "all that is known": "grader export --to json --out grades.json",
         },
         "worker": {
-            "grader worker tls://lab-1:8786 --tls-ca ca.pem --tls-cert cert.pem --tls-key key.pem":
-            "on each machine that grades",
+            "on each machine that grades": "grader worker tls://lab-1:8786 --tls-ca ca.pem "
+            "--tls-cert cert.pem --tls-key key.pem"
         },
     },
     "For authors": {
         "build": {
-            "grader build": "notebooks/ from solutions/",
-            "grader build --check": "is what is committed up to date?",
+            "notebooks/ from solutions/": "grader build",
+            "is what is committed up to date?": "grader build --check",
         },
-        "figures": {
-            "grader figures 02-convolution": "after a cell that draws one was changed",
-        },
-        "measure": {
-            "grader measure 09-training": "hours: the full profile of a unit",
+        "run": {
+            "do all lessons run, with their solutions?": "grader run",
+            "one, in full, on a GPU": "grader run 09-training --profile full --device cuda",
         },
         "validate": {
-            "grader validate 02-convolution": "how good are its tests?",
-            "grader validate 02-convolution --exercise conv2d --no-mutants": "while you write them",
+            "how good are its tests?": "grader validate 02-convolution",
+            "while you write them": "grader validate 02-convolution --exercise conv2d --no-mutants",
         },
+        "figures": {"after a cell that draws one was changed": "grader figures 02-convolution"},
+        "measure": {"hours: the full profile of a unit": "grader measure 09-training"},
+        "site": {"after grader run --artifacts build/executed": "grader site"},
     },
-}  # fmt: skip
+}
 
 
 def dress(app: typer.Typer) -> None:
@@ -98,23 +95,31 @@ def dress(app: typer.Typer) -> None:
         for panel, commands in EXAMPLES.items()
         for name, lines in commands.items()
     }
+    order = list(found)
+
+    def name_of(command: typer.models.CommandInfo) -> str:
+        return str(command.name or getattr(command.callback, "__name__", ""))
+
+    def place(command: typer.models.CommandInfo) -> int:
+        name = name_of(command)
+        return order.index(name) if name in found else len(order)
+
+    app.registered_commands.sort(key=place)
     for command in app.registered_commands:
-        name = command.name or getattr(command.callback, "__name__", "")
-        if name in found:
-            command.rich_help_panel, lines = found[name]
-            command.epilog = _paragraphs(
-                "Examples",
-                *(f"[cyan]{line}[/]  [dim]# {what}[/]" for line, what in lines.items()),
-            )
-    app.info.epilog = _paragraphs(
-        "Exit codes",
-        *(f"[cyan]{code:4}[/]  {what}" for code, what in EXIT_CODES.items()),
-        "Examples: [cyan]grader COMMAND --help[/]. The way of a class: docs/instructor.md.",
+        if name_of(command) in found:
+            command.rich_help_panel, examples = found[name_of(command)]
+            lines = (f"  [dim]# {what}[/]\n  [cyan]{line}[/]" for what, line in examples.items())
+            command.epilog = "\n".join(["Examples:", *lines])
+    codes = (f"  [cyan]{code:3}[/]  {what}" for code, what in EXIT_CODES.items())
+    app.info.epilog = "\n".join(
+        [
+            "Exit codes:",
+            *codes,
+            "",
+            "Each command has examples: [cyan]grader grade --help[/]",
+            "From nothing to a graded class: docs/instructor.md",
+        ]
     )
-
-
-def _paragraphs(*parts: str) -> str:
-    return "\n\n".join(parts)
 
 
 # ---- what comes next --------------------------------------------------------------------------
@@ -138,14 +143,15 @@ def after_grade(results: Sequence[Graded], folder: Path) -> Iterator[str]:
             f"again: grader regrade {unit}{options}{where}"
         )
     waiting = Counter(one.unit for one in results if one.status is Status.NEEDS_MANUAL)
-    for unit, count in waiting.items():
+    if waiting:
+        units = ", ".join(f"{count} of {unit}" for unit, count in waiting.items())
         yield (
-            f"{count} of {unit} wait for a person to read answers: cd {quote(str(folder))} && "
-            "jupyter lab, then Nbgrader, Formgrader, Manual Grading"
+            f"wait for a person to read answers ({units}): cd {quote(str(folder))} && jupyter lab, "
+            "then Nbgrader, Formgrader, Manual Grading"
         )
     yield f"the class at a glance: grader report{where}"
-    yield f"for the students: {folder}/feedback/<student>/<unit>/"
-    yield "for Canvas or Moodle, in their own files: grader export --help"
+    yield f"a page for each student: {folder}/feedback/<student>/<unit>/"
+    yield "grades for Canvas or Moodle: grader export --help"
 
 
 def _class(folder: Path) -> str:
@@ -163,8 +169,7 @@ def lessons(context: typer.Context, incomplete: str) -> list[str]:
 
 def handed_in(context: typer.Context, incomplete: str) -> list[str]:
     """Return the units that begin so and that somebody handed in; the course's where none is."""
-    found = _names(_submitted(context), incomplete, "*/*")
-    return found or lessons(context, incomplete)
+    return _names(_submitted(context), incomplete, "*/*") or lessons(context, incomplete)
 
 
 def students(context: typer.Context, incomplete: str) -> list[str]:

@@ -226,7 +226,7 @@ class CellResult:
     hints: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return the plain form that ``--json`` prints (docs/json.md)."""
+        """Return the plain form that ``--json`` prints (docs/commands.md)."""
         return {
             "notebook": self.notebook,
             "grade_id": self.grade_id,
@@ -296,7 +296,7 @@ class Graded:
         return sum(cell.max_points for cell in self.cells)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the plain form that ``grader grade --json`` prints (docs/json.md)."""
+        """Return the plain form that ``grader grade --json`` prints (docs/commands.md)."""
         return {
             "student": self.student,
             "unit": self.unit,
