@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -408,20 +408,20 @@ def collect(
     kind, zone = named(layout), _zone(timezone)
     people = read_people(roster) if roster else ()
     moments = read_people(times, zone, timed=True) if times else ()
-    if dry_run and not (class_ / "submitted").is_dir():
-        raise UsageError(f"{class_} is not a class folder, and a dry run makes none")
     course = courses.load_course(solutions) if solutions.is_dir() else None
-    classroom = _opened(class_, None if dry_run else db)
-    rows, left = collecting.collect(
-        classroom,
-        collecting.known_unit(classroom, unit, course),
-        sources,
-        layout=kind,
-        roster=people,
-        times=moments,
-        zone=zone,
-        dry_run=dry_run,
-    )
+    is_new = not (class_ / "submitted").is_dir()
+    with TemporaryDirectory() as empty:  # where there is no class yet a dry run makes none
+        classroom = _opened(Path(empty) if dry_run and is_new else class_, None if dry_run else db)
+        rows, left = collecting.collect(
+            classroom,
+            collecting.known_unit(classroom, unit, course),
+            sources,
+            layout=kind,
+            roster=people,
+            times=moments,
+            zone=zone,
+            dry_run=dry_run,
+        )
     if as_json:
         document = {
             "unit": unit,
@@ -437,9 +437,10 @@ def collect(
         counts = Counter(str(row.outcome) for row in rows)
         out.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "nothing")
         if dry_run:
-            err.print("A dry run: nothing was changed.")
+            made = f" The class {class_} would be made." if is_new else ""
+            err.print(_plain(f"A dry run: nothing was changed.{made}"), soft_wrap=True)
         else:
-            _say_next(guide.after_collect(unit, class_, came=bool(rows)))
+            _say_next(guide.after_collect(unit, class_, rows))
 
 
 @app.command()

@@ -10,10 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import typer
 
 from grader.model import Graded, Status
+
+if TYPE_CHECKING:
+    from grader.place import Collected
 
 # docs/commands.md has them too; a test compares the two.
 EXIT_CODES = {
@@ -125,9 +129,18 @@ def dress(app: typer.Typer) -> None:
 # ---- what comes next --------------------------------------------------------------------------
 
 
-def after_collect(unit: str, folder: Path, *, came: bool) -> list[str]:
-    """Return what a person does when submissions have been collected."""
-    return [f"grade them: grader grade {unit}{_class(folder)}"] if came else []
+def after_collect(unit: str, folder: Path, rows: Sequence[Collected]) -> Iterator[str]:
+    """Yield what a person does when submissions have been collected."""
+    from grader.place import Outcome
+
+    if any(row.outcome in (Outcome.COLLECTED, Outcome.UNCHANGED) for row in rows):
+        yield f"grade them: grader grade {unit}{_class(folder)}"
+    doubtful = [row.student for row in rows if row.outcome is Outcome.NEEDS_LOOK]
+    if doubtful:
+        yield (
+            f"of {', '.join(doubtful[:3])}{' and others' if len(doubtful) > 3 else ''} nothing was "
+            "taken: collect the right file alone, as its note says"
+        )
 
 
 def after_grade(results: Sequence[Graded], folder: Path) -> Iterator[str]:
