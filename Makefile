@@ -3,6 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= python3
 CLASS  ?= classroom/demo
+WORKFLOWS := $(wildcard .github/workflows/*.yml docs/deploy/*/*.yml)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -55,10 +56,15 @@ test: sandbox postgres chromium check  ## check, and run all tests
 test-gpu: sandbox $(VENV)/.dev  ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu
 
-check: $(VENV)/.dev  ## lint, formatting, types, and notebooks/ up to date
+check: $(VENV)/.dev  ## lint, formatting, types, workflows, and notebooks/ up to date
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout $(WORKFLOWS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+	$(BIN)/zizmor --offline --quiet .github $(WORKFLOWS)
 	$(BIN)/grader build --check
 
 format: $(VENV)/.dev  ## put the formatting right

@@ -31,6 +31,7 @@ def grade_class(
     where: Pool | Where | int | None = None,
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
+    on_planned: Callable[[int], None] = lambda left: None,
     sandbox: bool = True,
     seeds: Sequence[int] = (0,),
     again: bool = True,
@@ -43,6 +44,7 @@ def grade_class(
     Args:
         where: see `grader.cluster`; a number is so many processes of this machine, 0 none but this.
         on_graded: called when a result is known and cannot be lost any more.
+        on_planned: told how many are left to grade, before the first.
         sandbox: isolate every submission from this machine and from the others.
         seeds: of random numbers, the same for all: equal work earns equal marks. With several,
             each submission is graded with each; the first counts, and tests that do not agree
@@ -65,6 +67,7 @@ def grade_class(
                 if last is not None and last.is_done and last.input == fingerprint(submission):
                     done[student] = Graded.from_dict(last.graded or {})
         left = [one for one in submissions.values() if again or one.student not in done]
+        on_planned(len(left))
         attempts = Attempts(journal, pool, assignment, left, seeds, _options(seeds, sandbox))
         try:
             for place, graded in pool.grade(attempts):
@@ -175,6 +178,7 @@ def regrade(
     where: Pool | Where | int | None = None,
     on_graded: Callable[[Graded], None] = lambda graded: None,
     *,
+    on_planned: Callable[[int], None] = lambda left: None,
     agrees: Callable[[list[Change]], bool],
     sandbox: bool = True,
     seeds: Sequence[int] = (0,),
@@ -185,7 +189,7 @@ def regrade(
 
     Args:
         agrees: is shown what would change. Where nothing would, nobody is asked.
-        where, on_graded, sandbox, seeds: see `grade_class`.
+        where, on_graded, on_planned, sandbox, seeds: see `grade_class`.
 
     Raises:
         SandboxError, ClusterError, GraderError: see `grade_class`.
@@ -207,6 +211,7 @@ def regrade(
             elif one.unit == assignment.unit:
                 spool.drop(one.id)
         left = [one for name, one in submissions.items() if name in before and name not in results]
+        on_planned(len(left))
         attempts = Attempts(journal, pool, assignment, left, seeds, options)
         for place, graded in pool.grade(attempts):
             try:

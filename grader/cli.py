@@ -1,7 +1,7 @@
 """The command line: arguments in, rich output and exit codes out; nothing else.
 
-Exit codes: 0 done, 1 something is not as it should be (stale notebooks, a failing check),
-2 a person's mistake, explained in one message, 130 stopped by Ctrl-C.
+Exit codes, examples and what to do next are said in `grader.guide`. With ``--json`` the results,
+and nothing else, go to stdout; what is only for the eye goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -31,11 +34,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from typer.core import TyperGroup
 
-from grader.errors import GraderError, SandboxError, UsageError
-from grader.model import Assignment, CellResult, Graded, Limits, Profile, System, Verdict
+from grader import guide
+from grader.errors import GraderError, SandboxError, UsageError, nearest
+from grader.model import Assignment, CellResult, Graded, Limits, Profile, Status, System, Verdict
 
 if TYPE_CHECKING:
+    from grader.check.unit import Unit
     from grader.classroom import Classroom
     from grader.cluster import Where
     from grader.place import Collected
@@ -43,8 +49,21 @@ if TYPE_CHECKING:
     from grader.sources import Left
     from grader.validate import Report
 
+
+class Commands(TyperGroup):
+    """All commands; Ctrl-C in any of them is no failure."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("Stopped.")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
-    add_completion=False,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Build the course, try a lesson, grade a class.",
@@ -67,7 +86,17 @@ COLOURS = {
     "needs a look": "yellow",
     "refused": "red",
 }
+LOG_SECONDS = 30.0  # between two lines on how far it is, where there is no terminal
 
+Units = Annotated[
+    list[str] | None,
+    typer.Argument(help="Units; all by default.", autocompletion=guide.lessons),
+]
+HandedIn = Annotated[
+    list[str] | None,
+    typer.Argument(help="Units; all handed in.", autocompletion=guide.handed_in),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Solutions = Annotated[Path, typer.Option(help="Folder of the lessons' sources.")]
 NoSandbox = Annotated[
     bool, typer.Option("--no-sandbox", help="Let submissions do all that you may do.")
@@ -110,10 +139,11 @@ Notebooks = Annotated[Path, typer.Option(help="Folder of the built releases.")]
 
 @app.command()
 def build(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    units: Units = None,
     solutions: Solutions = Path("solutions"),
     notebooks: Notebooks = Path("notebooks"),
     check: Annotated[bool, typer.Option("--check", help="Only say what is stale.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build notebooks/ from solutions/."""
     from grader import course as courses
@@ -124,15 +154,23 @@ def build(
         courses.variants(lesson)
     if check:
         changed = release.stale(course, notebooks)
+        if as_json:
+            _print_json({"stale": [str(notebooks / path) for path in changed]})
         for path in changed:
             err.print(f"stale: {notebooks / path}")
         if changed:
             err.print("Run [bold]grader build[/] and commit what it changes.")
             raise typer.Exit(1)
-        out.print(f"{notebooks}/ is what a build of {solutions}/ gives.")
+        if not as_json:
+            out.print(f"{notebooks}/ is what a build of {solutions}/ gives.")
         return
     lessons = tuple(course[unit] for unit in units) if units else course.lessons
     release.build(course, lessons, notebooks)
+    if as_json:
+        keys = ("unit", "title", "minutes", "points")
+        built = [{key: getattr(lesson, key) for key in keys} for lesson in lessons]
+        _print_json({"built": built})
+        return
     for lesson in lessons:
         out.print(
             f"{notebooks / lesson.unit}: {lesson.title}, {lesson.minutes} minutes, "
@@ -142,7 +180,8 @@ def build(
 
 @app.command()
 def figures(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    units: Units = None,
+    as_json: AsJson = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Draw the expected figures anew, with the reference solutions."""
@@ -151,18 +190,31 @@ def figures(
     from grader.reference import run_reference
 
     course = courses.load_course(solutions)
-    for lesson in [course[unit] for unit in units] if units else course.lessons:
-        executed = run_reference(course, lesson)
-        for path in release.save_figures(lesson, executed):
-            out.print(f"{path}  {path.stat().st_size / 1000:.1f} kB")
+    lessons = [course[unit] for unit in units] if units else list(course.lessons)
+    saved = []
+    with _progress("figures", len(lessons)) as advance:
+        for lesson in lessons:
+            executed = run_reference(course, lesson)
+            for path in release.save_figures(lesson, executed):
+                size = path.stat().st_size
+                saved.append({"unit": lesson.unit, "path": str(path), "bytes": size})
+                if not as_json:
+                    out.print(f"{path}  {size / 1000:.1f} kB")
+            advance(lesson)
+    if as_json:
+        _print_json(saved)
 
 
 @app.command()
 def measure(
-    units: Annotated[list[str], typer.Argument(help="Units whose experiments are run again.")],
+    units: Annotated[
+        list[str],
+        typer.Argument(help="Units whose experiments are run again.", autocompletion=guide.lessons),
+    ],
     solutions: Solutions = Path("solutions"),
     results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("data/results"),
     page: Annotated[Path, typer.Option(help="The page made of them.")] = Path("docs/results.md"),
+    as_json: AsJson = False,
 ) -> None:
     """Run the full profile with the reference solutions and store what its experiments give.
 
@@ -174,18 +226,25 @@ def measure(
 
     course = courses.load_course(solutions)
     env = {"CNN_COURSE_RECORD": str(results.absolute())}
-    for unit in units:
-        with err.status(f"{unit}: the full profile"):
+    took = {}
+    for lesson in [course[unit] for unit in units]:  # all of them there, before hours of work
+        with err.status(f"{lesson.unit}: the full profile"):
             began = time.monotonic()
-            run_reference(course, course[unit], {"profile": "full"}, env)
-        out.print(f"{unit}: {(time.monotonic() - began) / 60:.1f} minutes")
+            run_reference(course, lesson, {"profile": "full"}, env)
+        took[lesson.unit] = time.monotonic() - began
+        if not as_json:
+            out.print(f"{lesson.unit}: {took[lesson.unit] / 60:.1f} minutes")
     page.write_text(stored.page(results), encoding="utf-8")
-    out.print(f"{results}, {page}")
+    if as_json:
+        measured = [{"unit": unit, "seconds": round(seconds, 1)} for unit, seconds in took.items()]
+        _print_json({"units": measured, "results": str(results), "page": str(page)})
+    else:
+        out.print(f"{results}, {page}")
 
 
 @app.command()
 def run(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    units: Units = None,
     profile: Annotated[Profile, typer.Option(help="What the lessons are to do.")] = Profile.QUICK,
     device: Annotated[
         str | None,
@@ -209,7 +268,7 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run everything, and keep nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    as_json: AsJson = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Execute lessons with their reference solutions; one that is unchanged is not run again."""
@@ -249,7 +308,7 @@ def run(
     if junit is not None:
         reports.report(done).write(str(junit), pretty=True)
     if as_json:
-        sys.stdout.write(json.dumps([one.to_dict() for one in done], indent=1) + "\n")
+        _print_json([one.to_dict() for one in done])
     else:
         out.print(_run_table(done))
     if not all(one.passed for one in done):
@@ -264,6 +323,7 @@ def site(
     to: Annotated[Path, typer.Option(help="Folder of the site.")] = Path("build/site"),
     notebooks: Annotated[Path, typer.Option(help="The released lessons.")] = Path("notebooks"),
     docs: Annotated[Path, typer.Option(help="The guides.")] = Path("docs"),
+    as_json: AsJson = False,
     solutions: Solutions = Path("solutions"),
 ) -> None:
     """Make the course's site: executed lessons without their solutions, with search."""
@@ -275,7 +335,10 @@ def site(
         pages = to.parent / f"{to.name}-pages"
         making.write_pages(course, executed, notebooks, docs, pages)
         making.build(pages, to)
-    out.print(f"{to / 'index.html'}")
+    if as_json:
+        _print_json({"site": str(to / "index.html")})
+    else:
+        out.print(f"{to / 'index.html'}", soft_wrap=True)
 
 
 @app.command(name="try")
@@ -284,6 +347,7 @@ def try_(
         Path | None, typer.Argument(help="Your notebook; without one: how far you are.")
     ] = None,
     cell_seconds: Annotated[float, typer.Option(help="Seconds that a cell may take.")] = 60.0,
+    as_json: AsJson = False,
 ) -> None:
     """Run the visible checks of your own notebook: one line for each exercise.
 
@@ -292,7 +356,15 @@ def try_(
     from grader.check import unit as units
 
     if notebook is None:
-        out.print(_units_table(Path.cwd()))
+        found = units.find_units(Path.cwd())
+        if not found:
+            raise UsageError(
+                f"no units in {Path.cwd()}; name a notebook, or go to the course's folder"
+            )
+        if as_json:
+            _print_json({"units": [_unit_found(unit) for unit in found]})
+        else:
+            out.print(_units_table(found))
         return
     if not notebook.is_file():
         raise UsageError(f"no file {notebook}")
@@ -300,6 +372,10 @@ def try_(
 
     with err.status(f"running {notebook.name} from top to bottom"):
         cells = try_out(notebook, Limits(cell_seconds=cell_seconds, submission_seconds=1800))
+    if as_json:
+        cells_found = [cell.to_dict() for cell in cells]
+        _print_json({"notebook": str(notebook), "cells": cells_found})
+        return
     table = Table(title=notebook.name, title_justify="left")
     for column in ("exercise", "points", "checks", "what it says"):
         table.add_column(column, justify="right" if column == "points" else "left")
@@ -313,12 +389,14 @@ def try_(
     unit = units.read_unit(notebook)
     if unit is not None:
         out.print(units.line(unit, units.load_passed(unit) or set()))
-    out.print("Visible checks only: the grader runs more of them, on other shapes and values.")
+    err.print("Visible checks only: the grader runs more of them, on other shapes and values.")
 
 
 @app.command()
 def collect(
-    unit: Annotated[str, typer.Argument(help="The unit that was handed in.")],
+    unit: Annotated[
+        str, typer.Argument(help="The unit that was handed in.", autocompletion=guide.lessons)
+    ],
     sources: Annotated[
         list[Path], typer.Argument(metavar="SOURCE...", help="Folders, archives, notebooks.")
     ],
@@ -336,7 +414,7 @@ def collect(
         str, typer.Option(help="In which times are read that do not name theirs.")
     ] = "UTC",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    as_json: AsJson = False,
     solutions: Solutions = Path("solutions"),
     db: Db = None,
 ) -> None:
@@ -346,30 +424,33 @@ def collect(
     from grader.roster import read_people
     from grader.sources import named
 
+    for path in sources:  # before a class is made
+        if not path.exists():
+            raise UsageError(f"no file or folder {path}")
     kind, zone = named(layout), _zone(timezone)
     people = read_people(roster) if roster else ()
     moments = read_people(times, zone, timed=True) if times else ()
-    if dry_run and not (class_ / "submitted").is_dir():
-        raise UsageError(f"{class_} is not a class folder, and a dry run makes none")
     course = courses.load_course(solutions) if solutions.is_dir() else None
-    classroom = _opened(class_, None if dry_run else db)
-    rows, left = collecting.collect(
-        classroom,
-        collecting.known_unit(classroom, unit, course),
-        sources,
-        layout=kind,
-        roster=people,
-        times=moments,
-        zone=zone,
-        dry_run=dry_run,
-    )
+    is_new = not (class_ / "submitted").is_dir()
+    with TemporaryDirectory() as empty:  # where there is no class yet a dry run makes none
+        classroom = _opened(Path(empty) if dry_run and is_new else class_, None if dry_run else db)
+        rows, left = collecting.collect(
+            classroom,
+            collecting.known_unit(classroom, unit, course),
+            sources,
+            layout=kind,
+            roster=people,
+            times=moments,
+            zone=zone,
+            dry_run=dry_run,
+        )
     if as_json:
         document = {
             "unit": unit,
             "submissions": [row.to_dict() for row in rows],
             "left": [vars(one) for one in left],
         }
-        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        _print_json(document)
     else:
         out.print(_collected_table(rows))
         _show_left(left)
@@ -378,15 +459,18 @@ def collect(
         counts = Counter(str(row.outcome) for row in rows)
         out.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "nothing")
         if dry_run:
-            out.print("A dry run: nothing was changed.")
+            made = f" The class {class_} would be made." if is_new else ""
+            err.print(_plain(f"A dry run: nothing was changed.{made}"), soft_wrap=True)
+        else:
+            _say_next(guide.after_collect(unit, class_, rows))
 
 
 @app.command()
 def grade(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    units: HandedIn = None,
     class_: Class = Path("classroom"),
     source: Source = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON.")] = False,
+    as_json: AsJson = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     tls_ca: Ca = None,
@@ -416,35 +500,41 @@ def grade(
     with _going_on_later(), Pool(where, sandbox=not no_sandbox, say=_say) as pool:
         for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
             students = classroom.students(assignment.unit)
-            with _progress(assignment.unit, len(students)) as advance:
+            with _progress(assignment.unit) as bar:
                 results += grade_class(
                     classroom,
                     assignment,
                     students,
                     pool,
-                    advance,
+                    bar,
+                    on_planned=bar.plan,
                     sandbox=not no_sandbox,
                     seeds=range(repeat),
                     again=False,
                 )
     if as_json:
-        sys.stdout.write(json.dumps([graded.to_dict() for graded in results], indent=1) + "\n")
+        _print_json([graded.to_dict() for graded in results])
+    elif not results:
+        err.print("Nothing was handed in; bring it here: [bold]grader collect UNIT SOURCE[/]")
     else:
         out.print(_class_table(results))
-        out.print(
-            f"feedback: {classroom.root / 'feedback'}   gradebook: {shown(classroom.database)}"
-        )
+        out.print(f"{_counts(results)}; gradebook: {shown(classroom.database)}")
+        _say_next(guide.after_grade(results, class_))
+    if any(graded.status is Status.BROKEN for graded in results):
+        raise typer.Exit(1)
 
 
 @app.command()
 def regrade(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    units: HandedIn = None,
     class_: Class = Path("classroom"),
     student: Annotated[
-        list[str] | None, typer.Option(help="Only this student; may be given again.")
+        list[str] | None,
+        typer.Option(help="Only this student; may be given again.", autocompletion=guide.students),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Store the new marks without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Store nothing.")] = False,
+    as_json: AsJson = False,
     source: Source = None,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -461,14 +551,20 @@ def regrade(
     db: Db = None,
 ) -> None:
     """Grade again what was graded: who changes, on which cell, why; and only then store it."""
+    if as_json and not (yes or dry_run):
+        raise UsageError("with --json nobody is asked: say --yes or --dry-run, too")
     is_here = scheduler is None and slurm is None
     classroom = _classroom(class_, starts=is_here, db=db, sandbox=not no_sandbox)
+    _must_have_handed_in(classroom, units, student or ())
     where = _where(workers, scheduler, (tls_ca, tls_cert, tls_key), slurm, gpu_slots, wait)
     from grader.batch import Change
     from grader.batch import regrade as grade_again
     from grader.cluster import Pool
 
-    def agrees(changes: list[Change]) -> bool:
+    def agrees(bar: Bar, changes: list[Change]) -> bool:
+        bar.stop()
+        if as_json:
+            return yes and not dry_run
         table = Table()
         for column in ("student", "cell", "before", "now", "what it says now", "why"):
             table.add_column(column, justify="right" if column in ("before", "now") else "left")
@@ -479,42 +575,61 @@ def regrade(
                 _plain(one.student), _plain(one.cell), *points, _plain(said), _plain(one.why)
             )
         out.print(table)
-        return not dry_run and (yes or typer.confirm("Store these marks?", err=True))
+        if dry_run or yes:
+            return not dry_run
+        try:
+            return typer.confirm("Store these marks?", err=True)
+        except typer.Abort:
+            raise UsageError(
+                "there was no answer, so no mark has changed: say --yes or --dry-run"
+            ) from None
 
+    regraded = []
     with _going_on_later(), Pool(where, sandbox=not no_sandbox, say=_say) as pool:
         for assignment in _assignments(classroom, units, source, solutions, all_cells=all_cells):
             students = [
                 one for one in classroom.students(assignment.unit) if not student or one in student
             ]
-            with _progress(assignment.unit, len(students)) as advance:
+            with _progress(assignment.unit) as bar:
                 changes = grade_again(
                     classroom,
                     assignment,
                     students,
                     pool,
-                    advance,
-                    agrees=agrees,
+                    bar,
+                    on_planned=bar.plan,
+                    agrees=partial(agrees, bar),
                     sandbox=not no_sandbox,
                     seeds=range(repeat),
                 )
-            if not changes:
+            stored = bool(changes) and yes and not dry_run
+            plain = [asdict(one) for one in changes]
+            regraded.append({"unit": assignment.unit, "changes": plain, "stored": stored})
+            if not changes and not as_json:
                 out.print(f"{assignment.unit}: every mark is what it was.")
+    if as_json:
+        _print_json(regraded)
 
 
 @app.command()
 def status(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all handed in.")] = None,
+    units: HandedIn = None,
     class_: Class = Path("classroom"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: AsJson = False,
     db: Db = None,
 ) -> None:
     """Say what is graded, running, waiting and set aside, and how long the rest will take."""
     from grader.progress import progress
 
     _must_be_a_class(class_)
-    found = progress(_opened(class_, db), units)
+    classroom = _opened(class_, db)
+    for unit in units or ():
+        known = classroom.units()
+        if unit not in known and not classroom.released(unit).is_dir():
+            raise UsageError(f'nobody handed in "{unit}".{nearest(unit, known)}')
+    found = progress(classroom, units)
     if as_json:
-        sys.stdout.write(json.dumps([one.to_dict() for one in found], indent=1) + "\n")
+        _print_json([one.to_dict() for one in found])
         return
     table = Table()
     for column in ("unit", "handed in", "graded", "running", "waiting", "look at", "time left"):
@@ -552,7 +667,9 @@ def worker(
     Any other option is one of dask worker's, as --interface or --name.
     """
     from grader import workers
+    from grader.cluster import must_be_encrypted
 
+    must_be_encrypted(scheduler)
     keys = {"--tls-ca-file": tls_ca, "--tls-cert": tls_cert, "--tls-key": tls_key}
     given = {name: str(value) for name, value in keys.items() if value is not None}
     given |= {"--lifetime": lifetime} if lifetime else {}
@@ -564,18 +681,27 @@ def worker(
 @app.command()
 def report(
     class_: Class = Path("classroom"),
+    as_json: AsJson = False,
     db: Db = None,
 ) -> None:
     """Write the class report (HTML, with plots) from the gradebook."""
+    _must_be_a_class(class_)
     from grader.report import write_report
 
-    out.print(f"report: {write_report(_opened(class_, db))}")
+    path = write_report(_opened(class_, db))
+    if as_json:
+        _print_json({"report": str(path)})
+    else:
+        out.print(f"report: {path}", soft_wrap=True)
 
 
 @app.command()
 def export(
     to: Annotated[System, typer.Option(help="For whom.")],
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all graded.")] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Argument(help="Units; all graded.", autocompletion=guide.handed_in),
+    ] = None,
     class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom"),
     template: Annotated[
         Path | None, typer.Option(help="What Canvas or Moodle exported: filled in, else unchanged.")
@@ -601,6 +727,7 @@ def export(
     missing_as_zero: Annotated[
         bool, typer.Option("--missing-as-zero", help="A zero for what was not handed in.")
     ] = False,
+    as_json: AsJson = False,
     db: Db = None,
 ) -> None:
     """Write grades for nbgrader, Canvas, Moodle, or as JSON."""
@@ -628,23 +755,38 @@ def export(
         pages, count, lost = exports.feedback(exported, wish)
         problems += lost
     sheets.save(target, exported.content)
-    out.print(_plain(f"grades:   {target} ({exported.count} scores)"), soft_wrap=True)
-    if with_feedback:
-        archive = target.with_name(f"{target.stem}-feedback.zip")
+    archive = target.with_name(f"{target.stem}-feedback.zip") if with_feedback else None
+    if archive is not None:
         sheets.save(archive, pages)
-        out.print(_plain(f"feedback: {archive} ({count} pages)"), soft_wrap=True)
+    if as_json:
+        _print_json(
+            {
+                "grades": str(target),
+                "scores": exported.count,
+                "feedback": str(archive) if archive else None,
+                "pages": count,
+                "held": list(exported.held),
+                "problems": problems,
+            }
+        )
+    else:
+        out.print(_plain(f"grades:   {target} ({exported.count} scores)"), soft_wrap=True)
+        if archive is not None:
+            out.print(_plain(f"feedback: {archive} ({count} pages)"), soft_wrap=True)
     for title, lines in (("No score was written for:", exported.held), ("Not placed:", problems)):
         if lines:
             err.print(f"[yellow]{title}[/]")
         for line in lines:
             err.print(_plain(f"  {line}"), soft_wrap=True)
+    if any("waits for a person" in line for line in exported.held):
+        err.print("--include-waiting writes what those who wait have so far.")
     if problems:
         raise typer.Exit(1)
 
 
 @app.command()
 def validate(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    units: Units = None,
     mutants: Annotated[
         bool, typer.Option(help="Also change each solution by machine, and look what fails.")
     ] = True,
@@ -654,6 +796,7 @@ def validate(
     exercise: Annotated[
         list[str] | None, typer.Option(help="Only this exercise; may be given again.")
     ] = None,
+    as_json: AsJson = False,
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
     solutions: Solutions = Path("solutions"),
@@ -666,9 +809,18 @@ def validate(
     from grader import validate as validation
 
     course = courses.load_course(solutions)
-    problems = 0
+    reports: list[Report] = []
     for lesson in [course[unit] for unit in units] if units else course.lessons:
-        with _progress(lesson.unit) as advance:
+        with _progress(lesson.unit) as bar:
+
+            def tell(report: Report, done: int, total: int, bar: Bar = bar) -> None:
+                found = f", {len(report.problems)} to mend" if report.problems else ""
+                bar.plan(total, f"{report.unit}{found}")
+                if done:
+                    bar()
+                else:
+                    err.print(f"{report.unit}: {total} gradings: {_plan(report)}")
+
             report = validation.validate(
                 course,
                 lesson,
@@ -677,19 +829,27 @@ def validate(
                 sample=sample,
                 workers=workers,
                 sandbox=not no_sandbox,
-                on_graded=advance,
+                tell=tell,
             )
-        _show_validation(report)
-        problems += len(report.problems)
+        reports.append(report)
+        if not as_json:
+            _show_validation(report)
+    problems = sum(len(one.problems) for one in reports)
+    if as_json:
+        _print_json([one.to_dict() for one in reports])
+    elif problems:
+        out.print(f"[red]{problems} to mend[/]: each is said below the table of its unit.")
+    else:
+        out.print("Every test is as good as it must be.")
     if problems:
         raise typer.Exit(1)
-    out.print("Every test is as good as it must be.")
 
 
 @app.command()
 def demo(
-    units: Annotated[list[str] | None, typer.Argument(help="Units; all by default.")] = None,
+    units: Units = None,
     class_: Annotated[Path, typer.Option("--class", help="Class folder.")] = Path("classroom/demo"),
+    as_json: AsJson = False,
     solutions: Solutions = Path("solutions"),
     workers: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     no_sandbox: NoSandbox = False,
@@ -703,34 +863,49 @@ def demo(
 
     sandbox = not no_sandbox and _can_isolate()
     course = courses.load_course(solutions)
+    lessons = [course[unit] for unit in units] if units else course.lessons
     classroom = demos.open_class(class_, db)
     results = []
     surprises = []
-    for lesson in [course[unit] for unit in units] if units else course.lessons:
+    for lesson in lessons:
         assignment = classroom.assignment(lesson.unit, course)
         people = demos.students(lesson, assignment)
         demos.hand_in(classroom, assignment, people)
-        with _progress(lesson.unit, len(people)) as advance:
+        with _progress(lesson.unit) as bar:
             names = [person.name for person in people]
-            graded = grade_class(classroom, assignment, names, workers, advance, sandbox=sandbox)
+            graded = grade_class(
+                classroom,
+                assignment,
+                names,
+                workers,
+                bar,
+                on_planned=bar.plan,
+                sandbox=sandbox,
+            )
         results += graded
         surprises += [
             f"{one.student}: {one.score:g}, expected {person.score:g}"
             for one, person in zip(graded, people, strict=True)
             if one.score != person.score
         ]
-    out.print(_class_table(results))
-    out.print(f"feedback: {classroom.root / 'feedback'}")
-    out.print(f"report:   {write_report(classroom)}")
+    page = write_report(classroom)
+    if as_json:
+        graded_all = [one.to_dict() for one in results]
+        _print_json({"report": str(page), "surprises": surprises, "submissions": graded_all})
+    else:
+        out.print(_class_table(results))
+        out.print(f"feedback: {classroom.root / 'feedback'}", soft_wrap=True)
+        out.print(f"report:   {page}", soft_wrap=True)
     for surprise in surprises:
         err.print(f"[red]{surprise}[/]")
     if surprises:
         raise typer.Exit(1)
-    out.print("Every student got the score that was expected.")
+    if not as_json:
+        out.print("Every student got the score that was expected.")
 
 
 @app.command(name="doctor")
-def doctor_() -> None:
+def doctor_(as_json: AsJson = False) -> None:
     """Say what this machine can isolate, and what to install for the rest."""
     from grader.kernels import doctor
 
@@ -741,19 +916,45 @@ def doctor_() -> None:
     for one in found:
         mark = "[green]yes[/]" if one.works else "[red]no[/]" if one.needed else "[yellow]no[/]"
         table.add_row(mark, one.name, _plain(one.detail), "" if one.works else _plain(one.advice))
-    out.print(table)
-    if any(one.needed and not one.works for one in found):
-        out.print("Submissions cannot be isolated here: grading needs --no-sandbox.")
+    if as_json:
+        _print_json([asdict(one) for one in found])
+    else:
+        out.print(table)
+    can = not any(one.needed and not one.works for one in found)
+    if not as_json:
+        out.print(
+            "Submissions are isolated here."
+            if can
+            else "Submissions cannot be isolated here: grading needs --no-sandbox."
+        )
+    if not can:
         raise typer.Exit(1)
-    out.print("Submissions are isolated here.")
 
 
 # ---- what commands share ---------------------------------------------------------------------
 
 
 def _must_be_a_class(folder: Path) -> None:
-    if not (folder / "submitted").is_dir():
-        raise UsageError(f"{folder} is not a class folder: it has no submitted/<student>/<unit>/")
+    if (folder / "submitted").is_dir():
+        return
+    if Path("submitted").is_dir():
+        advice = "This folder is one: say --class ."
+    else:
+        advice = (
+            f"Name yours with --class, or make one: grader collect UNIT SOURCE --class {folder}"
+        )
+    raise UsageError(
+        f"{folder} is not a class folder: it has no submitted/<student>/<unit>/\n{advice}"
+    )
+
+
+def _must_have_handed_in(
+    classroom: Classroom, units: list[str] | None, students: Iterable[str]
+) -> None:
+    known = {name for unit in units or classroom.units() for name in classroom.students(unit)}
+    for name in students:
+        if name not in known:
+            raise UsageError(f'no student "{name}" handed in any of it.{nearest(name, known)}')
 
 
 def _must_be_writable(folder: Path | None) -> None:
@@ -793,6 +994,12 @@ def _going_on_later(what: str = "was graded") -> Iterator[None]:
     except KeyboardInterrupt:
         err.print(f"Stopped. What {what} is kept; run the same command again, and it goes on.")
         raise typer.Exit(130) from None
+
+
+def _say_next(lines: Iterable[str]) -> None:
+    """Say what a person does now, where nothing reads it by machine."""
+    for number, line in enumerate(lines):
+        err.print(("[bold]Next[/]  " if number == 0 else "      ") + _plain(line), soft_wrap=True)
 
 
 def _say(text: str) -> None:
@@ -846,6 +1053,17 @@ def _assignments(
 # ---- what is printed ------------------------------------------------------------------------
 
 
+def _print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+
+
+def _counts(results: Sequence[Graded]) -> str:
+    """``9 submissions: 7 graded, 1 needs manual, 1 unreadable``"""
+    counts = Counter(str(one.status).replace("_", " ") for one in results)
+    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{len(results)} submission{'' if len(results) == 1 else 's'}: {parts}"
+
+
 def _column(text: str) -> tuple[str, str]:
     unit, equals, name = text.partition("=")
     if not (unit and equals and name.strip()):
@@ -865,12 +1083,9 @@ def _can_isolate() -> bool:
     return True
 
 
-def _units_table(folder: Path) -> Table:
+def _units_table(found: list[Unit]) -> Table:
     from grader.check import unit as units
 
-    found = units.find_units(folder)
-    if not found:
-        raise UsageError(f"no units in {folder}; name a notebook, or go to the course's folder")
     table = Table()
     for column in ("unit", "title", "minutes", "points", "your progress"):
         number = column in ("minutes", "points")
@@ -880,6 +1095,20 @@ def _units_table(folder: Path) -> Table:
         texts = (unit.name, unit.title, f"{unit.minutes}", f"{unit.points:g}")
         table.add_row(*map(_plain, texts), str(done) if done.points else "not begun")
     return table
+
+
+def _unit_found(unit: Unit) -> dict[str, Any]:
+    from grader.check import unit as units
+
+    done = units.progress(unit, units.load_passed(unit) or set())
+    return {
+        "unit": unit.name,
+        "title": unit.title,
+        "minutes": unit.minutes,
+        "points": unit.points,
+        "notebook": str(unit.notebook),
+        "visible": asdict(done),
+    }
 
 
 def _class_table(results: list[Graded]) -> Table:
@@ -968,6 +1197,18 @@ def _show_validation(report: Report) -> None:
         out.print(f"[red]{_plain(problem)}[/]", soft_wrap=True)
 
 
+def _plan(report: Report) -> str:
+    known = report.exercises.values()
+    counts = {
+        "exercises": len(known),
+        "misconceptions": sum(one.misconceptions for one in known),
+        "alternatives": sum(one.alternatives for one in known),
+        "mutants": sum(one.mutants for one in known),
+    }
+    named = {what if count > 1 else what[:-1]: count for what, count in counts.items() if count}
+    return ", ".join(f"{count} {what}" for what, count in named.items())
+
+
 def _run_table(runs: Sequence[Run]) -> Table:
     table = Table()
     for column in ("unit", "result", "seconds", "what failed"):
@@ -1024,15 +1265,44 @@ def _plain(text: str) -> str:
     return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
-class Advance(Protocol):
-    """Moves a progress bar on by one; or, where that cost nothing, leaves one out of it."""
+class Bar:
+    """A progress bar on stderr, with the time left; called with what is done, it moves on by one.
 
-    def __call__(self, done: object, *, counts: bool = True) -> None: ...
+    Where stderr is no terminal, a line from time to time says as much.
+    """
+
+    def __init__(self, bar: Progress, title: str, total: int | None) -> None:
+        self._bar = bar
+        self._id = bar.add_task(title, total=total)
+        self._said = time.monotonic()
+
+    def __call__(self, done: object = None, *, counts: bool = True) -> None:
+        """Move on; or, where that cost nothing, leave one out."""
+        if counts:
+            self._bar.advance(self._id)
+        else:
+            self.plan((self._bar.tasks[self._id].total or 1) - 1)
+        if not err.is_terminal and time.monotonic() - self._said > LOG_SECONDS:
+            self._said = time.monotonic()
+            task = self._bar.tasks[self._id]
+            left = (
+                ""
+                if task.time_remaining is None
+                else f", {timedelta(seconds=round(task.time_remaining))} left"
+            )
+            err.print(f"{task.description}: {task.completed:.0f} of {task.total:.0f}{left}")
+
+    def plan(self, total: float, title: str | None = None) -> None:
+        """Know how many there are; or say it in other words."""
+        self._bar.update(self._id, total=total, description=title)
+
+    def stop(self) -> None:
+        """Leave the terminal to a question."""
+        self._bar.stop()
 
 
 @contextmanager
-def _progress(title: str, total: int | None = None) -> Iterator[Advance]:
-    """A progress bar on stderr, with the time left; gives the function that moves it on."""
+def _progress(title: str, total: int | None = None) -> Iterator[Bar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -1041,26 +1311,40 @@ def _progress(title: str, total: int | None = None) -> Iterator[Advance]:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    # Of all that was done: what takes minutes gives no other ground for an estimate.
-    with Progress(*columns, console=err, speed_estimate_period=24 * 3600) as bar:
-        task = bar.add_task(title, total=total)
+    with Progress(
+        *columns,
+        console=err,
+        # Of all that was done: what takes minutes gives no other ground for an estimate.
+        speed_estimate_period=24 * 3600,
+        # What is printed meanwhile stands above a bar in a terminal; into a file it goes as it is.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as bar:
+        yield Bar(bar, title, total)
 
-        def advance(done: object, *, counts: bool = True) -> None:
-            if counts:
-                bar.advance(task)
-            else:
-                bar.update(task, total=(bar.tasks[task].total or 1) - 1)
 
-        yield advance
+guide.dress(app)
 
 
 def main() -> None:
-    """Run the command line; a person's mistake is one message and exit code 2."""
+    """Run the command line; a mistake, a person's or ours, is one message: `guide.EXIT_CODES`."""
     try:
-        app()
+        app(prog_name="grader")
     except GraderError as error:
         err.print(f"[red]Error:[/] {_plain(str(error))}", soft_wrap=True)
         sys.exit(2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[red]Error:[/] {_plain(f'{where}{error.strerror or error}')}", soft_wrap=True)
+        sys.exit(2)
+    except Exception as error:
+        with NamedTemporaryFile(
+            "w", prefix="grader-", suffix=".txt", encoding="utf-8", delete=False
+        ) as file:
+            traceback.print_exc(file=file)
+        what = _plain(f"{type(error).__name__}: {error}")
+        err.print(f"[red]Error:[/] the grader itself has a mistake: {what}", soft_wrap=True)
+        err.print(f"Please send us {file.name}, and what you typed.", soft_wrap=True)
+        sys.exit(70)
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ class Pool:
         from distributed.security import Security
 
         address = self.where.scheduler or ""
-        _must_be_encrypted(address)
+        must_be_encrypted(address)
         files = {
             "tls_ca_file": self.where.ca,
             "tls_client_cert": self.where.certificate,
@@ -440,7 +440,7 @@ def _gone() -> ClusterError:
     )
 
 
-def _must_be_encrypted(address: str) -> None:
+def must_be_encrypted(address: str) -> None:
     """See that nobody on the way can read submissions, or run programs as a worker.
 
     Raises:
@@ -455,6 +455,6 @@ def _must_be_encrypted(address: str) -> None:
     if protocol == "tls" or (protocol == "tcp" and is_here):
         return
     raise ClusterError(
-        f"--scheduler {address}: write tls://HOST:PORT. Without TLS whoever can reach the "
+        f"{address}: write tls://HOST:PORT. Without TLS whoever can reach the "
         "scheduler can run programs on every worker (docs/deploy tells how to make the keys)."
     )

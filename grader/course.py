@@ -78,7 +78,9 @@ def load_course(root: Path) -> Course:
             )
         lessons.append(load(sources[0]))
     if not lessons:
-        raise UsageError(f"no lessons in {root}")
+        raise UsageError(
+            f"no lessons in {root}/: go to the folder of the course, or name it with --solutions"
+        )
     return Course(root, tuple(lessons))
 
 

@@ -225,6 +225,21 @@ class CellResult:
     misconceptions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the plain form that ``--json`` prints (docs/commands.md)."""
+        return {
+            "notebook": self.notebook,
+            "grade_id": self.grade_id,
+            "exercise": self.exercise or self.grade_id,
+            "points": self.points,
+            "max_points": self.max_points,
+            "verdict": str(self.verdict),
+            "seconds": round(self.seconds, 3),
+            "message": self.message,
+            "misconceptions": list(self.misconceptions),
+            "hints": list(self.hints),
+        }
+
 
 @dataclass(frozen=True)
 class GradedNotebook:
@@ -281,7 +296,7 @@ class Graded:
         return sum(cell.max_points for cell in self.cells)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the plain form that ``grader grade --json`` prints (documented in docs/)."""
+        """Return the plain form that ``grader grade --json`` prints (docs/commands.md)."""
         return {
             "student": self.student,
             "unit": self.unit,
@@ -294,21 +309,7 @@ class Graded:
             "machine": self.machine,
             "aside": self.aside,
             "evidence": [line for notebook in self.notebooks for line in notebook.evidence],
-            "cells": [
-                {
-                    "notebook": cell.notebook,
-                    "grade_id": cell.grade_id,
-                    "exercise": cell.exercise or cell.grade_id,
-                    "points": cell.points,
-                    "max_points": cell.max_points,
-                    "verdict": str(cell.verdict),
-                    "seconds": round(cell.seconds, 3),
-                    "message": cell.message,
-                    "misconceptions": list(cell.misconceptions),
-                    "hints": list(cell.hints),
-                }
-                for cell in self.cells
-            ],
+            "cells": [cell.to_dict() for cell in self.cells],
         }
 
     @classmethod

@@ -112,7 +112,7 @@ class Run:
         return f"{first.place}: {first.error}{more}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return the plain form that ``grader run --json`` prints (docs/authoring.md)."""
+        """Return the plain form that ``grader run --json`` prints (docs/commands.md)."""
         return {
             "unit": self.unit,
             "notebook": self.notebook,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import tomllib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import nbformat
@@ -85,6 +85,14 @@ class Report:
     seconds: float = 0.0
     gradings: int = 0
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the plain form that ``grader validate --json`` prints."""
+        exercises = [
+            {**asdict(one), "survivors": [mutant.change for mutant in one.survivors]}
+            for one in self.exercises.values()
+        ]
+        return {**asdict(self), "exercises": exercises, "seconds": round(self.seconds, 3)}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -105,7 +113,7 @@ def validate(
     sample: int | None = None,
     workers: int | None = None,
     sandbox: bool = True,
-    on_graded: Callable[[Graded], None] = lambda graded: None,
+    tell: Callable[[Report, int, int], None] = lambda report, done, total: None,
 ) -> Report:
     """Grade all that is known of `lesson`, right and wrong.
 
@@ -113,7 +121,8 @@ def validate(
         exercises: only these, while an author works on them; by default all, and the lesson itself.
         sample: of each exercise's mutants only so many, from all over its solution.
         workers: gradings at a time; by default one for each core.
-        on_graded: called after each grading.
+        tell: is told before the first grading and after each: what was found, how many are done,
+            and how many there are.
 
     Raises:
         LessonError: ``equivalents.toml`` has a mistake.
@@ -139,10 +148,11 @@ def validate(
     if with_mutants:
         cases += _mutant_cases(lesson, assignment, report, equivalents, sample)
     tasks = [(case.assignment, case.submission, (case.seed,)) for case in cases]
-    for place, graded in run(tasks, workers, sandbox=sandbox):
-        cases[place].judge(graded)
-        on_graded(graded)
     report.gradings = len(cases)
+    tell(report, 0, len(cases))
+    for done, (place, graded) in enumerate(run(tasks, workers, sandbox=sandbox), 1):
+        cases[place].judge(graded)
+        tell(report, done, len(cases))
     report.problems += spoilers.unnoticed()
     if with_mutants and sample is None:
         report.problems += equivalents.stale(chosen)

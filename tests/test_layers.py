@@ -12,7 +12,7 @@ import pytest
 from builders import REPOSITORY
 
 FLOORS = {
-    7: {"cli", "lab"},
+    7: {"cli", "guide", "lab"},
     6: {"autograde", "batch", "demo", "junit", "runs", "validate"},
     5: {
         "classroom",
