@@ -44,6 +44,7 @@ def write_pages(course: Course, executed: Path, released: Path, guides: Path, to
         shutil.copy(guides / "site" / name, to if name == "conf.py" else to / "_static")
     for name in ("student.md", "results.md"):
         shutil.copy(guides / name, to)
+    shutil.copytree(guides / "pictures", to / "pictures")
     for lesson in course.lessons:
         path = released / lesson.unit / f"{lesson.notebook}.ipynb"
         notebook = nbformat.read(path, as_version=4)
