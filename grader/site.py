@@ -24,7 +24,6 @@ from grader.release import write_notebook
 # Parts of an output that are of use on a page without a kernel, the best first.
 SHOWN = ("image/svg+xml", "image/png", "text/plain")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PICTURE = re.compile(r"\]\((pictures/[\w-]+\.png)\)")
 FIGURE = re.compile(r"!\[(?P<alt>[^]]*)\]\(figures/(?P<name>[\w-]+)\.png\)\n*")
 
 
@@ -43,11 +42,9 @@ def write_pages(course: Course, executed: Path, released: Path, guides: Path, to
     (to / "_static").mkdir(parents=True)
     for name in ("conf.py", "site.css"):
         shutil.copy(guides / "site" / name, to if name == "conf.py" else to / "_static")
-    (to / "pictures").mkdir()
     for name in ("student.md", "results.md"):
         shutil.copy(guides / name, to)
-        for picture in PICTURE.findall((guides / name).read_text(encoding="utf-8")):
-            shutil.copy(guides / picture, to / picture)
+    shutil.copytree(guides / "pictures", to / "pictures")
     for lesson in course.lessons:
         path = released / lesson.unit / f"{lesson.notebook}.ipynb"
         notebook = nbformat.read(path, as_version=4)

@@ -119,6 +119,16 @@ def test_a_reader_s_browser_fetches_nothing_from_elsewhere(built: Path) -> None:
         assert not [one for one in loaded if one and re.match(r"(https?:)?//", one)], path
 
 
+def test_every_picture_is_there(built: Path) -> None:
+    shown = [
+        path.parent / picture["src"]
+        for path in built.rglob("*.html")
+        for picture in BeautifulSoup(path.read_text(), "html.parser").find_all("img")
+    ]
+    assert built / "_images" / "course-light.png" in shown
+    assert [path for path in shown if not path.is_file()] == []
+
+
 def test_a_lesson_that_was_not_executed_is_named(tmp_path: Path) -> None:
     course, released, docs = load_course(COURSE), tmp_path / "released", REPOSITORY / "docs"
     release.build(course, course.lessons, released)
