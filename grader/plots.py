@@ -155,7 +155,7 @@ def counts(rows: Sequence[tuple[str, int]], key: str) -> Markup:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         most = rows[0][1]
         people = "submission" if most == 1 else "submissions"
-        axes.set(title=f"Most often: {rows[0][0]}, {most} {people}", xlabel="submissions")
+        axes.set(title=f"The most frequent: in {most} {people}", xlabel="submissions")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         about = "Bars, submissions by known mistake: " + "; ".join(
             f"{name} {count}" for name, count in rows

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from bs4 import BeautifulSoup
+from nbgrader.utils import is_grade, is_solution
 
 from grader import course, demo, markup
 from grader.classroom import Classroom
@@ -133,6 +139,56 @@ def test_each_misconception_is_told_its_hint(demo_run: tuple[Path, str]) -> None
         student = f"wrong-{variant.exercise}-{variant.name}"
         path = demo_run[0] / "feedback" / student / LESSON.unit / f"{LESSON.notebook}.html"
         assert str(markup.markdown(variant.hint)) in path.read_text(encoding="utf-8"), student
+
+
+def test_no_page_shows_a_hidden_line(demo_run: tuple[Path, str]) -> None:
+    def lines(folder: str, *, tests: bool) -> set[str]:
+        path = demo_run[0] / folder / LESSON.unit / f"{LESSON.notebook}.ipynb"
+        cells = nbformat.read(path, as_version=4).cells
+        wanted = [cell for cell in cells if not tests or (is_grade(cell) and not is_solution(cell))]
+        return {line.strip() for cell in wanted for line in cell.source.splitlines()}
+
+    given = lines("release", tests=False)
+    hidden = {one for one in lines("source", tests=True) - given if len(one) > 16}
+    hidden = {one for one in hidden if not any(one in line for line in given)}
+    assert hidden
+    pages = list((demo_run[0] / "feedback").glob(f"*/{LESSON.unit}/*.html"))
+    assert pages
+    for page in pages:
+        text = html.unescape(re.sub("<[^>]*>", "", page.read_text(encoding="utf-8")))
+        found = [line for line in hidden if line in text]
+        if found:  # a student may think of the same line as a test
+            assert set(found) <= lines(f"submitted/{page.parts[-3]}", tests=False), page
+
+
+def test_who_copied_is_listed_with_whom(demo_run: tuple[Path, str]) -> None:
+    text = (demo_run[0] / "report" / "index.html").read_text(encoding="utf-8")
+    pairs = BeautifulSoup(text, "html.parser").select("details.pair > summary")
+    assert [pair.get_text() for pair in pairs if "copied" in pair.get_text()] == [
+        "copied and right-conv2d-seven_loops, side by side"
+    ]
+
+
+def test_who_met_a_limit_is_told_so(demo_run: tuple[Path, str]) -> None:
+    assert graded(demo_run[0], "loops_forever")["notes"] == [
+        "time limit in count_parameters: a cell may take 20 seconds"
+    ]
+
+
+def test_a_disguised_program_does_the_same_under_other_names() -> None:
+    source = """
+def scale(x, factor=2):
+    total = 0
+    for value in x:
+        total += value * factor  # a comment
+    return total
+"""
+    disguised = demo.disguised(source)
+    assert "total" not in disguised.replace("my_total", "")
+    assert "a comment" not in disguised
+    names: dict[str, Any] = {}
+    exec(disguised, names)  # our own few lines, above
+    assert names["scale"]([1, 2], factor=3) == 9
 
 
 def test_a_folder_that_is_no_demo_class_is_left_alone(tmp_path: Path) -> None:
