@@ -86,8 +86,8 @@ figures: $(VENV)/.base  ## draw the expected figures anew
 	$(BIN)/grader figures
 	$(BIN)/grader build
 
-pictures: chromium $(VENV)/.dev  ## take the pictures of JupyterLab in docs/ anew
-	$(BIN)/python -m pytest -q tests/test_lab.py tests/test_formgrader.py --pictures docs/pictures
+pictures: chromium $(VENV)/.dev  ## take the pictures in docs/ anew
+	$(BIN)/python -m pytest -q tests/test_lab.py tests/test_formgrader.py tests/test_demo.py --pictures docs/pictures
 
 bench-judge: sandbox $(VENV)/.base  ## what it costs that tests run in a process of their own
 	$(BIN)/python bench/judge.py

@@ -7,13 +7,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import browser
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbgrader.utils import is_grade, is_solution
+from playwright.sync_api import Browser
 
 from grader import course, demo, markup
 from grader.classroom import Classroom
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The class folder of a demo run, and what the command printed."""
-    folder = tmp_path_factory.mktemp("demo") / "class"
+    folder = tmp_path_factory.mktemp("class") / "demo"
     command = (
         ["make", "--no-print-directory", "demo", f"VENV={sys.prefix}", f"CLASS={folder}"]
         if MADE_BY_MAKE.exists()
@@ -173,6 +176,24 @@ def test_who_met_a_limit_is_told_so(demo_run: tuple[Path, str]) -> None:
     assert graded(demo_run[0], "loops_forever")["notes"] == [
         "time limit in count_parameters: a cell may take 20 seconds"
     ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_have_no_barriers_and_fit_a_phone(
+    demo_run: tuple[Path, str], chromium: Browser, shoot: Callable[..., None], scheme: Any
+) -> None:
+    page = browser.new_page(chromium)
+    page.emulate_media(color_scheme=scheme)
+    student = f"feedback/wrong-conv2d-turns_kernel/{LESSON.unit}/{LESSON.notebook}"
+    died = f"feedback/kills_the_kernel/{LESSON.unit}/{LESSON.notebook}"
+    for name in ("report/index", "report/class", student, died):
+        page.set_viewport_size(browser.LAPTOP)
+        page.goto((demo_run[0] / f"{name}.html").as_uri())
+        if scheme == "light" and name in ("report/index", student):
+            shoot(page, name.partition("/")[0])
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert browser.barriers(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_disguised_program_does_the_same_under_other_names() -> None:
