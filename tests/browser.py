@@ -36,10 +36,8 @@ def _program() -> str | None:
 def chromium() -> Iterator[Browser]:
     """Start the system's Chromium."""
     with sync_playwright() as playwright:
-        # Its own sandbox refuses to run as root, and it opens nothing but our own server.
-        arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         browser = playwright.chromium.launch(
-            executable_path=_program(), args=arguments, timeout=1000 * START_SECONDS
+            executable_path=_program(), timeout=1000 * START_SECONDS
         )
         yield browser
         browser.close()
