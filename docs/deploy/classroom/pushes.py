@@ -1,7 +1,7 @@
 """What students pushed, fetched and answered: ``pushes.py fetch`` and ``pushes.py deliver``.
 
-Both talk to GitHub, and run nothing that a student wrote. Between them grade.yml grades, in a job that
-has no token. Needs requests, and of the environment: ORGANISATION, TOKEN, UNIT, NOTEBOOK.
+Both talk to GitHub, and run nothing that a student wrote. Between them grade.yml grades, in a job
+that has no token. Needs requests, and of the environment: ORGANISATION, TOKEN, UNIT, NOTEBOOK.
 
 A student's repository is ORGANISATION/UNIT-STUDENT, as GitHub Classroom names it.
 """
