@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 from grader import cli, course
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/*.md"))
+DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
+    ROOT.glob("docs/**/*.md")
+)
 CONDA_NAMES = {
     "matplotlib-base": "matplotlib",
     "nbconvert-core": "nbconvert",
