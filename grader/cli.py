@@ -460,7 +460,7 @@ def collect(
         out.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "nothing")
         if dry_run:
             made = f" The class {class_} would be made." if is_new else ""
-            err.print(_plain(f"A dry run: nothing was changed.{made}"), soft_wrap=True)
+            out.print(_plain(f"A dry run: nothing was changed.{made}"), soft_wrap=True)
         else:
             _say_next(guide.after_collect(unit, class_, rows))
 

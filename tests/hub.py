@@ -17,7 +17,7 @@ class GitHub:
 
     Attributes:
         files: {student: the notebook that was pushed last; None where there is no commit}.
-        statuses: {student: of the commit that was pushed last, but for what was pushed before}.
+        statuses: {student: each with its commit; without one, of that which was pushed last}.
         pages: {student: what is on the branch ``grades``}.
         asked: (method, path, token, body) of each request.
     """
@@ -62,13 +62,15 @@ class GitHub:
                     return 409, {"message": "Git Repository is empty."}, {}
                 return 200, {"sha": commit}, {}
             case "GET", ["commits", _, "status"]:
-                return 200, {"statuses": self.statuses.get(student, [])}, {}
+                known = self.statuses.get(student, [])
+                mine = [one for one in known if one.get("sha", commit) == commit]
+                return 200, {"statuses": mine}, {}
             case "GET", ["contents", "adding.ipynb"]:
                 file = self.files[student]
                 return (200, file, {}) if file else (404, {"message": "Not Found"}, {})
             case "GET", ["contents", "01-adding.html"]:
-                known = student in self.pages
-                return (200, {"sha": "a-blob"}, {}) if known else (404, {}, {})
+                has_page = student in self.pages
+                return (200, {"sha": "a-blob"}, {}) if has_page else (404, {}, {})
             case "GET", ["activity"]:
                 moment = {"after": commit, "timestamp": "2026-01-10T09:30:00Z"}
                 return 200, [{"after": "another", "timestamp": "2026-01-11T00:00:00Z"}, moment], {}
@@ -86,7 +88,7 @@ class GitHub:
                 return 200, {"content": {"html_url": f"https://pages.example/{student}"}}, {}
             case "POST", ["statuses", sha]:
                 assert sha == commit
-                self.statuses.setdefault(student, []).append(body)
+                self.statuses.setdefault(student, []).append({**body, "sha": sha})
                 return 201, {}, {}
         raise AssertionError(f"{method} {path}")
 

@@ -1501,6 +1501,18 @@ def test_the_command(grader: Run, classroom: Classroom, tmp_path: Path, book: by
     assert {one["path"] for one in document["left"]} == {"byron_102_text.html", "../x.ipynb"}
 
 
+def test_a_dry_run_needs_no_class_and_makes_none(
+    grader: Run, tmp_path: Path, book: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jane.ipynb").write_bytes(book)
+    code, out, _ = grader(UNIT, "jane.ipynb", "--dry-run", "--class", "new")
+    assert code == 0
+    assert "1 collected" in out
+    assert "A dry run: nothing was changed. The class new would be made." in out
+    assert not (tmp_path / "new").exists()
+
+
 def test_what_every_line_would_say_is_said_once(grader: Run, tmp_path: Path, book: bytes) -> None:
     files = {f"s{n}/x.ipynb": book for n in range(9)}
     _, out, _ = grader(UNIT, zipped(tmp_path / "x.zip", files))
@@ -1516,7 +1528,6 @@ def test_what_every_line_would_say_is_said_once(grader: Run, tmp_path: Path, boo
         ((UNIT, "{book}", "--from", "canvsa"), "Did you mean canvas?"),
         ((UNIT, "{book}", "--from", "moodle"), "nothing is named as in moodle"),
         ((UNIT, "{book}", "--timezone", "Mars"), 'no time zone "Mars"'),
-        ((UNIT, "{book}", "--dry-run", "--class", "nowhere"), "nowhere is not a class folder"),
         ((UNIT, "{book}", "--roster", "nowhere.csv"), "no file nowhere.csv"),
     ],
 )

@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from grader import cli, course
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/*.md"))
+DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+DOCS += sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs/deploy/**/*.md")])
 CONDA_NAMES = {
     "matplotlib-base": "matplotlib",
     "nbconvert-core": "nbconvert",

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,6 +279,23 @@ def test_a_workflow_of_students_has_no_secret_and_no_job_has_a_token_and_their_c
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
+
+
+def test_the_students_template_is_made_as_it_says_and_holds_no_hidden_test(tmp_path: Path) -> None:
+    page = (CLASSROOM / "README.md").read_text(encoding="utf-8")
+    [text] = re.findall(r"```sh\n(.*?)```", page, re.S)
+    for name in ("constraints.txt", "notebooks", "docs"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    calls = called(Script("README.md", text, {}), tmp_path)
+    assert calls == [["python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", "template", "."]]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert packages == ["data", "grader"]  # of the wheel, and neither solutions/ nor notebooks/
+    template = tmp_path / "template"
+    for name in ("convolution.ipynb", "constraints.txt", ".github/workflows/check.yml"):
+        assert (template / name).is_file()
+    for path in template.rglob("*"):
+        assert path.is_dir() or b"HIDDEN TESTS" not in path.read_bytes(), path
 
 
 @pytest.fixture
