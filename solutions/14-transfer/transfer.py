@@ -455,6 +455,21 @@ def _hidden():
         limit = batch_size[0] if batch_size else 256
         assert most <= limit, f"extract_features, {what}: {most} pictures went in at once"
 
+    # Tensors of the meta device have no values, and refuse to meet those of a CPU: another device
+    # than the lesson's, on every machine.
+    @check.remote
+    def elsewhere(extract_features):
+        import torch
+        from torch import nn
+
+        net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        x = torch.empty(5, 1, 2, 2, device="meta")
+        features = extract_features(net.to("meta"), x, 2)
+        return features.device.type, tuple(features.shape)
+
+    what = "device and shape of the features, model and pictures on the meta device"
+    check.equal(elsewhere(extract_features), ("meta", (5, 3)), what=what)
+
 
 _hidden()
 del _hidden
