@@ -240,6 +240,13 @@ def test_titles_nest_and_pictures_and_columns_have_names(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])
+def test_a_lesson_draws_in_colours_that_everybody_tells_apart(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count('plt.style.use("petroff10")') == text.count("import matplotlib.pyplot")
+    assert not re.search(r"tab:green|(?:color|c)=\"(?:green|lime)\"", text)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])
 def test_a_lesson_saved_in_jupyterlab_does_not_change(path: Path, tmp_path: Path) -> None:
     """Opened as a notebook and saved by jupytext, under this repository's settings."""
     for file in (path, REPOSITORY / "pyproject.toml"):
