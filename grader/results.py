@@ -30,7 +30,7 @@ def page(folder: Path) -> str:
             parts.append(f"**{name}**: {result}\n")
             rows = list(_rows(result))
             if rows:
-                parts.append("| | |\n|---|---|\n" + "\n".join(rows) + "\n")
+                parts.append("| measured | value |\n|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 

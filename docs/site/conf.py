@@ -35,6 +35,8 @@ nb_mime_priority_overrides = [("html", "image/svg+xml", 5), ("html", "image/png"
 NAMES = {
     '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Site">',
+    # It may be wider than a phone, and not every browser scrolls what has no place in the order.
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
 }
 
@@ -59,5 +61,7 @@ def _inline(translator: Any, node: nodes.math) -> NoReturn:
 
 
 def _block(translator: Any, node: nodes.math_block) -> NoReturn:
-    translator.body.append(f'<div class="formula">{formula(node.astext(), block=True)}</div>')
+    translator.body.append(
+        f'<div class="formula" tabindex="0">{formula(node.astext(), block=True)}</div>'
+    )
     raise nodes.SkipNode
