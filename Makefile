@@ -3,7 +3,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTHON ?= python3
 CLASS  ?= classroom/demo
-WORKFLOWS := $(wildcard .github/workflows/*.yml docs/deploy/*/*.yml)
+WORKFLOWS := $(wildcard .github/workflows/*.yml docs/deploy/classroom/github/*.yml)
+PIPELINES := .gitlab-ci.yml $(wildcard docs/deploy/classroom/gitlab/*.yml)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -63,7 +64,7 @@ check: $(VENV)/.dev  ## lint, formatting, types, workflows, and notebooks/ up to
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout $(WORKFLOWS)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci $(PIPELINES)
 	$(BIN)/zizmor --offline --quiet .github $(WORKFLOWS)
 	$(BIN)/grader build --check
 

@@ -1,4 +1,4 @@
-"""A server that answers as GitHub's REST API does, for a class of students who push unit 01."""
+"""Servers that answer as the REST APIs of GitHub and GitLab do, for a class who push unit 01."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar, Self
+from urllib.parse import unquote
+
+Answer = tuple[int, Any, dict[str, str]]  # status, content, headers
+
+FIRST, AGAIN = "2026-01-10T09:30:00Z", "2026-01-12T18:00:00Z"  # pushed, and to another branch
+NONE: Answer = (404, {"message": "Not Found"}, {})
 
 
 @dataclass
-class GitHub:
-    """What a server that answers as GitHub does knows, and what it was asked.
+class Hub:
+    """What the server knows, and what it was asked.
 
     Attributes:
         files: {student: the notebook that was pushed last; None where there is no commit}.
         statuses: {student: each with its commit; without one, of that which was pushed last}.
+            They are kept in GitHub's words.
         pages: {student: what is on the branch ``grades``}.
         asked: (method, path, token, body) of each request.
     """
@@ -28,8 +35,9 @@ class GitHub:
     branches: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     address: str = ""
+    variable: ClassVar[str]  # in which a runner is told the address
 
-    def __enter__(self) -> GitHub:
+    def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Mine", (Handler,), {"hub": self})
         )
@@ -43,39 +51,63 @@ class GitHub:
         self._thread.join()
         self._server.server_close()
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any, dict[str, str]]:
-        """Return status, content and headers."""
-        path, _, query = path.partition("?")
+    def answer(self, method: str, path: str, query: str, body: Any) -> Answer:
+        """Return what the server says."""
+        raise NotImplementedError
+
+    def commit(self, student: str) -> str:
+        """Return the name of what was pushed last."""
+        return f"{student}{len(self.files[student] or b''):036x}"[:40]
+
+    def told(self, student: str) -> list[dict[str, str]]:
+        """Return the statuses of what was pushed last."""
+        commit = self.commit(student)
+        return [one for one in self.statuses.get(student, []) if one.get("sha", commit) == commit]
+
+    def _three(self, path: str, query: str, every: list[Any]) -> Answer:
+        """A page of `every`, and where the next one is."""
+        page = int((re.search(r"\bpage=(\d+)", query) or [0, 1])[1])
+        more = {"Link": f'<{self.address}{path}?page={page + 1}>; rel="next"'}
+        return 200, every[3 * page - 3 : 3 * page], more if len(every) > 3 * page else {}
+
+    def _tell(self, student: str, sha: str, status: dict[str, str]) -> Answer:
+        assert sha == self.commit(student)
+        self.statuses.setdefault(student, []).append({**status, "sha": sha})
+        return 201, {}, {}
+
+
+class GitHub(Hub):
+    """A server that answers as GitHub does."""
+
+    variable = "GITHUB_API_URL"
+
+    def answer(self, method: str, path: str, query: str, body: Any) -> Answer:
+        """Return what GitHub says."""
         if path == "/orgs/autumn/repos":
             names = [f"01-adding-{student}" for student in self.files]
             every = [self._repository(name) for name in ("01-adding-template", *names, "notes")]
-            page = int((re.search(r"\bpage=(\d+)", query) or [0, 1])[1])
-            more = {"Link": f'<{self.address}{path}?page={page + 1}>; rel="next"'}
-            return 200, every[3 * page - 3 : 3 * page], more if len(every) > 3 * page else {}
+            return self._three(path, query, every)
         found = re.fullmatch(r"/repos/autumn/01-adding-(\w+)/(.+)", path)
         assert found, path
         student, rest = found[1], found[2]
-        commit = f"{student}{len(self.files[student] or b''):036x}"[:40]
+        commit = self.commit(student)
         match method, rest.split("/"):
             case "GET", ["commits", "HEAD"]:
                 if self.files[student] is None:
                     return 409, {"message": "Git Repository is empty."}, {}
                 return 200, {"sha": commit}, {}
             case "GET", ["commits", _, "status"]:
-                known = self.statuses.get(student, [])
-                mine = [one for one in known if one.get("sha", commit) == commit]
-                return 200, {"statuses": mine}, {}
+                return 200, {"statuses": self.told(student)}, {}
             case "GET", ["contents", "adding.ipynb"]:
                 file = self.files[student]
-                return (200, file, {}) if file else (404, {"message": "Not Found"}, {})
+                return (200, file, {}) if file else NONE
             case "GET", ["contents", "01-adding.html"]:
-                has_page = student in self.pages
-                return (200, {"sha": "a-blob"}, {}) if has_page else (404, {}, {})
+                return (200, {"sha": "a-blob"}, {}) if student in self.pages else NONE
             case "GET", ["activity"]:
-                moment = {"after": commit, "timestamp": "2026-01-10T09:30:00Z"}
-                return 200, [{"after": "another", "timestamp": "2026-01-11T00:00:00Z"}, moment], {}
+                pushes = [(commit, AGAIN), ("another", "2026-01-11T00:00:00Z"), (commit, FIRST)]
+                return 200, [{"after": sha, "timestamp": time} for sha, time in pushes], {}
             case "GET", ["git", "ref", "heads", "grades"]:
-                return (200, {}, {}) if student in self.branches else (404, {}, {})
+                return (200, {}, {}) if student in self.branches else NONE
             case "POST", ["git", "refs"]:
                 assert body == {"ref": "refs/heads/grades", "sha": commit}
                 self.branches.add(student)
@@ -87,9 +119,7 @@ class GitHub:
                 self.pages[student] = base64.b64decode(body["content"])
                 return 200, {"content": {"html_url": f"https://pages.example/{student}"}}, {}
             case "POST", ["statuses", sha]:
-                assert sha == commit
-                self.statuses.setdefault(student, []).append({**body, "sha": sha})
-                return 201, {}, {}
+                return self._tell(student, sha, body)
         raise AssertionError(f"{method} {path}")
 
     def _repository(self, name: str) -> dict[str, object]:
@@ -102,10 +132,80 @@ class GitHub:
         }
 
 
+class GitLab(Hub):
+    """A server that answers as GitLab does, as one that refuses a status which it has."""
+
+    variable = "CI_API_V4_URL"
+
+    def answer(self, method: str, path: str, query: str, body: Any) -> Answer:
+        """Return what GitLab says."""
+        if path == "/groups/courses%2Fautumn/projects":
+            names = ["01-adding", *(f"01-adding-{student}" for student in self.files), "notes"]
+            return self._three(path, query, [self._project(name) for name in names])
+        found = re.fullmatch(r"/projects/(\d+)(?:/(.+))?", path)
+        assert found, path
+        student = list(self.files)[int(found[1]) - 100]
+        commit = self.commit(student)
+        match method, [unquote(part) for part in (found[2] or "").split("/")]:
+            case "GET", [""]:
+                return 200, self._project(f"01-adding-{student}"), {}
+            case "GET", ["repository", "commits", "main/one"]:
+                return 200, {"id": commit}, {}
+            case "GET", ["repository", "commits", sha, "statuses"]:
+                assert (sha, query) == (commit, "name=grade%2F01-adding")
+                mine = [one for one in self.told(student) if one["context"] == "grade/01-adding"]
+                return 200, [{"name": one["context"], "sha": sha} for one in mine], {}
+            case "GET", ["repository", "files", "adding.ipynb", "raw"]:
+                file = self.files[student]
+                return (200, file, {}) if file else NONE
+            case "GET", ["events"]:
+                assert "action=pushed" in query
+                pushes = [(commit, AGAIN), ("another", "2026-01-11T00:00:00Z"), (commit, FIRST)]
+                return (
+                    200,
+                    [{"push_data": {"commit_to": to}, "created_at": time} for to, time in pushes],
+                    {},
+                )
+            case "GET", ["repository", "branches", "grades"]:
+                return (200, {}, {}) if student in self.branches else NONE
+            case "POST", ["repository", "branches"]:
+                assert body == {"branch": "grades", "ref": commit}
+                self.branches.add(student)
+                return 201, {}, {}
+            case "GET", ["repository", "files", "01-adding.html"]:
+                assert query == "ref=grades"
+                return (200, {"blob_id": "a-blob"}, {}) if student in self.pages else NONE
+            case "POST" | "PUT", ["repository", "files", "01-adding.html"]:
+                assert (body["branch"], body["encoding"]) == ("grades", "base64")
+                assert student in self.branches
+                assert body["commit_message"]
+                assert (method == "PUT") == (student in self.pages)
+                self.pages[student] = base64.b64decode(body["content"])
+                return 200, {"branch": "grades"}, {}
+            case "POST", ["statuses", sha]:
+                assert body["state"] in ("pending", "running", "success", "failed", "canceled")
+                if self.told(student) and self.told(student)[-1]["state"] == body["state"]:
+                    return 400, {"message": "Cannot transition status via :succeed"}, {}
+                return self._tell(student, sha, body | {"context": body["name"]})
+        raise AssertionError(f"{method} {path}")
+
+    def _project(self, name: str) -> dict[str, object]:
+        student = name.removeprefix("01-adding-")
+        known = student in self.files
+        empty = known and self.files[student] is None
+        return {
+            "id": 100 + list(self.files).index(student) if known else 1,
+            "path": name,
+            "name": f"Adding ({student})",
+            "default_branch": None if empty else "main/one",
+            "web_url": f"https://pages.example/{student}",
+        }
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request; whose `hub` it asks is its subclass's to say."""
 
-    hub: GitHub
+    hub: Hub
 
     def do_GET(self) -> None:
         self._answer()
@@ -120,7 +220,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         plain = json.loads(body) if body else None
         self.hub.asked.append((self.command, self.path, self.headers["Authorization"], plain))
-        status, answer, headers = self.hub.answer(self.command, self.path, plain)
+        path, _, query = self.path.partition("?")
+        status, answer, headers = self.hub.answer(self.command, path, query, plain)
         written = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(written))} | headers).items():

@@ -1,7 +1,8 @@
 """Every script in the workflows, run here.
 
 First among commands that only write down how they were called. Then the cheap ones for good, on
-the small course; and the jobs that grade what students push, with a server that answers as GitHub.
+the small course; and the jobs that grade what students push, with servers that answer as GitHub
+and GitLab.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ import pytest
 import typer
 import yaml
 from builders import COURSE, REPOSITORY, SOLVED, answered, content, isolates
-from hub import GitHub
+from hub import FIRST, GitHub, GitLab, Hub
 from junitparser import JUnitXml
 
 from grader import cli, runs
 from grader.model import Assignment
 
 CLASSROOM = REPOSITORY / "docs" / "deploy" / "classroom"
-WORKFLOWS = sorted([*REPOSITORY.glob(".github/workflows/*.yml"), *CLASSROOM.glob("*.yml")])
+WORKFLOWS = sorted([*REPOSITORY.glob(".github/workflows/*.yml"), *CLASSROOM.glob("github/*.yml")])
 GITLAB = REPOSITORY / ".gitlab-ci.yml"
+PIPELINES = [GITLAB, *sorted(CLASSROOM.glob("gitlab/*.yml"))]
 SAMPLES = {  # what stands between ${{ and }} in what is run, and not in a matrix
     "inputs.units": "01-adding",
     "vars.PIP_EXTRA_INDEX_URL": "",
@@ -40,6 +42,10 @@ SAMPLES = {  # what stands between ${{ and }} in what is run, and not in a matri
     "secrets.CLASSROOM_WRITE": "a-token-that-writes",
     "github.run_id": "1234",
     "github.run_attempt": "1",
+}
+SECRETS = {  # of GitLab: a job is given those of its environment only
+    "classroom-read": {"CLASSROOM_READ": "a-token-that-reads"},
+    "classroom-write": {"CLASSROOM_WRITE": "a-token-that-writes"},
 }
 HIDDEN = ("-40", "_hidden", "add: negative numbers", "math.fsum", "summed_up_by_reference")
 
@@ -80,23 +86,27 @@ def github_scripts(path: Path) -> Iterator[Script]:
             for step in (one for one in job["steps"] if "run" in one):
                 parts = [part.get("env", {}) for part in (workflow, job, step)]
                 given = environment(samples, *parts)
-                yield Script(f"{path.name}: {name}", resolved(step["run"], samples), given)
+                where = f"{path.relative_to(REPOSITORY)}: {name}"
+                yield Script(where, resolved(step["run"], samples), given)
 
 
-def gitlab_scripts() -> Iterator[Script]:
-    pipeline = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
+def gitlab_scripts(path: Path) -> Iterator[Script]:
+    pipeline = yaml.safe_load(path.read_text(encoding="utf-8"))
     for name, job in pipeline.items():
         if not isinstance(job, dict) or "script" not in job:
             continue
         [matrix] = job.get("parallel", {}).get("matrix", [{}])
         for chosen in combinations(matrix):
-            variables = pipeline["variables"] | job.get("variables", {}) | chosen
+            variables = pipeline.get("variables", {}) | job.get("variables", {}) | chosen
             given = {key: str(value) for key, value in variables.items()} | {"UNITS": ""}
+            given |= SECRETS.get(job.get("environment", {}).get("name"), {})
             for key in ("script", "after_script"):
-                yield Script(f"{GITLAB.name}: {name}", "\n".join(job.get(key, [])), given)
+                text = "\n".join(job.get(key, []))
+                yield Script(f"{path.relative_to(REPOSITORY)}: {name}", text, given)
 
 
-SCRIPTS = [script for path in WORKFLOWS for script in github_scripts(path)] + [*gitlab_scripts()]
+SCRIPTS = [script for path in WORKFLOWS for script in github_scripts(path)]
+SCRIPTS += [script for path in PIPELINES for script in gitlab_scripts(path)]
 
 
 def called(script: Script, folder: Path) -> list[list[str]]:
@@ -122,11 +132,18 @@ def called(script: Script, folder: Path) -> list[list[str]]:
     return [line.split("\0")[:-1] for line in lines]
 
 
-def run_script(text: str, folder: Path, given: dict[str, str]) -> None:
-    """Run a script as GitHub does where ``shell: bash`` is asked for."""
+def run_script(text: str, folder: Path, given: dict[str, str]) -> str:
+    """Run a script as GitHub does where ``shell: bash`` is asked for; return what it prints."""
     shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text]
     done = subprocess.run(shell, cwd=folder, env=given, capture_output=True, text=True)
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def without_installing(text: str) -> str:
+    """Return a script's lines but for those that would change the machine."""
+    lines = text.splitlines()
+    return "\n".join(one for one in lines if not re.search(r"\bpip install|apt-get|sudo", one))
 
 
 def made(arguments: list[str]) -> list[list[str]]:
@@ -170,7 +187,8 @@ def test_ci_tests_everything_and_runs_the_lessons_in_both_profiles_on_a_gpu(tmp_
     for number, script in enumerate(SCRIPTS):
         (tmp_path / f"{number}").mkdir()
         jobs.setdefault(script.where, []).extend(called(script, tmp_path / f"{number}"))
-    pairs = [("ci.yml: test", "gpu.yml: lessons")]
+    github = ".github/workflows"
+    pairs = [(f"{github}/ci.yml: test", f"{github}/gpu.yml: lessons")]
     pairs += [(".gitlab-ci.yml: test", ".gitlab-ci.yml: gpu")]
     for test, gpu in pairs:
         assert ["make", "test"] in jobs[test]
@@ -253,20 +271,22 @@ def test_a_student_s_push_is_checked(adding: Assignment, tmp_path: Path) -> None
     work.mkdir()
     node = answered(adding.notebooks[0].released, add="def add(a, b):\n    return [5]")
     (work / "adding.ipynb").write_bytes(content(node))
-    scripts = [one for one in github_scripts(CLASSROOM / "check.yml") if "grader" in one.text]
-    for script in scripts:
-        run_script(
-            script.text, work, script.environment | real(tmp_path) | {"NOTEBOOK": "adding.ipynb"}
-        )
+    given = real(tmp_path) | {"NOTEBOOK": "adding.ipynb"}
+    github = CLASSROOM / "github" / "check.yml"
+    [script] = [one for one in github_scripts(github) if "grader" in one.text]
+    run_script(script.text, work, script.environment | given)
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("```\n")
-    assert "0 of 2 passed" in summary
-    assert "add(2, 3) is not 5" in summary
+    script, _ = gitlab_scripts(CLASSROOM / "gitlab" / "check.yml")
+    shown = run_script(without_installing(script.text), work, script.environment | given)
+    for text in (summary, shown):
+        assert "0 of 2 passed" in text
+        assert "add(2, 3) is not 5" in text
 
 
 def test_a_workflow_of_students_has_no_secret_and_no_job_has_a_token_and_their_code() -> None:
-    assert "secrets." not in (CLASSROOM / "check.yml").read_text(encoding="utf-8")
-    text = (CLASSROOM / "grade.yml").read_text(encoding="utf-8")
+    assert "secrets." not in (CLASSROOM / "github" / "check.yml").read_text(encoding="utf-8")
+    text = (CLASSROOM / "github" / "grade.yml").read_text(encoding="utf-8")
     jobs = yaml.safe_load(text)["jobs"]
     assert yaml.safe_load(text)["permissions"] == {}
     for name, job in jobs.items():
@@ -281,30 +301,49 @@ def test_a_workflow_of_students_has_no_secret_and_no_job_has_a_token_and_their_c
                 assert step["with"]["persist-credentials"] is False
 
 
+def test_the_same_on_gitlab_where_variables_are_given_by_environment() -> None:
+    check = (CLASSROOM / "gitlab" / "check.yml").read_text(encoding="utf-8")
+    assert "environment" not in check
+    assert "CLASSROOM" not in check
+    pipeline = yaml.safe_load((CLASSROOM / "gitlab" / "grade.yml").read_text(encoding="utf-8"))
+    for name in pipeline["stages"]:
+        job = pipeline[name]
+        script = "\n".join(job["script"])
+        assert ("grader grade" in script) == (name == "grade") == ("environment" not in job)
+        assert set(re.findall(r"CLASSROOM_\w+", script)) == set(
+            SECRETS.get(job.get("environment", {}).get("name"), {})
+        )
+
+
 def test_the_students_template_is_made_as_it_says_and_holds_no_hidden_test(tmp_path: Path) -> None:
     page = (CLASSROOM / "README.md").read_text(encoding="utf-8")
-    [text] = re.findall(r"```sh\n(.*?)```", page, re.S)
+    text, for_gitlab = re.findall(r"```sh\n(.*?)```", page, re.S)
     for name in ("constraints.txt", "notebooks", "docs"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    calls = called(Script("README.md", text, {}), tmp_path)
+    calls = called(Script("README.md", f"{text}\n{for_gitlab}", {}), tmp_path)
     assert calls == [["python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", "template", "."]]
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert packages == ["data", "grader"]  # of the wheel, and neither solutions/ nor notebooks/
     template = tmp_path / "template"
-    for name in ("convolution.ipynb", "constraints.txt", ".github/workflows/check.yml"):
+    for name in (
+        "convolution.ipynb",
+        "constraints.txt",
+        ".github/workflows/check.yml",
+        ".gitlab-ci.yml",
+    ):
         assert (template / name).is_file()
     for path in template.rglob("*"):
         assert path.is_dir() or b"HIDDEN TESTS" not in path.read_bytes(), path
 
 
-@pytest.fixture
-def github(adding: Assignment) -> Iterator[GitHub]:
+@pytest.fixture(params=[GitHub, GitLab])
+def hub(adding: Assignment, request: pytest.FixtureRequest) -> Iterator[Hub]:
     """A server, and a class on it."""
     told = "Both are the same heap."
     solved = content(answered(adding.notebooks[0].released, add=SOLVED, why_commutes=told))
     wrong = "def add(a, b):\n    return a - b"
-    with GitHub(
+    with request.param(
         {
             "ada": solved,
             "bob": content(answered(adding.notebooks[0].released, add=wrong)),
@@ -313,58 +352,85 @@ def github(adding: Assignment) -> Iterator[GitHub]:
             "new": None,
             "zoe": b"",
         },
-        statuses={"eve": [{"context": "grade/01-adding"}], "ada": [{"context": "check"}]},
+        statuses={
+            "eve": [{"context": "grade/01-adding", "state": "success"}],
+            "ada": [{"context": "check", "state": "failed"}],
+        },
     ) as known:
         yield known
 
 
-def run_job(name: str, folder: Path, github: GitHub) -> Path:
-    """Run the steps of a job of grade.yml but for what installs; artefacts go through folders."""
+def run_job(name: str, folder: Path, hub: Hub) -> Path:
+    """Run a job of grade.yml but for what installs; artefacts go through folders."""
     work = folder / name
     work.mkdir()
     shutil.copytree(COURSE, work / "solutions")
     (work / "docs").symlink_to(REPOSITORY / "docs")
-    workflow = yaml.safe_load((CLASSROOM / "grade.yml").read_text(encoding="utf-8"))
+    given = real(folder) | {"UNIT": "01-adding", "NOTEBOOK": "adding.ipynb"}
+    given[hub.variable] = hub.address
+    run = _on_github if isinstance(hub, GitHub) else _on_gitlab
+    run(name, work, folder / "artefacts", given)
+    return work
+
+
+def _on_github(name: str, work: Path, artefacts: Path, given: dict[str, str]) -> None:
+    workflow = yaml.safe_load((CLASSROOM / "github" / "grade.yml").read_text(encoding="utf-8"))
     job = workflow["jobs"][name]
     for step in job["steps"]:
         action, inputs = step.get("uses", "").split("@")[0], step.get("with", {})
         if action == "actions/upload-artifact":
-            shutil.copytree(work / inputs["path"], folder / "artefacts" / inputs["name"])
+            shutil.copytree(work / inputs["path"], artefacts / inputs["name"])
         elif action == "actions/download-artifact":
-            shutil.copytree(folder / "artefacts" / inputs["name"], work / inputs["path"])
-        elif "run" in step and not step["run"].startswith(("python -m pip", "sudo")):
+            shutil.copytree(artefacts / inputs["name"], work / inputs["path"])
+        elif "run" in step:
             parts = [part.get("env", {}) for part in (workflow, job, step)]
-            given = environment(SAMPLES, *parts) | real(folder)
-            given |= {"UNIT": "01-adding", "NOTEBOOK": "adding.ipynb"}
-            given |= {"GITHUB_API_URL": github.address}
-            run_script(step["run"], work, given)
-    return work
+            text = without_installing(step["run"])
+            run_script(text, work, environment(SAMPLES, *parts) | given)
+
+
+def _on_gitlab(name: str, work: Path, artefacts: Path, given: dict[str, str]) -> None:
+    # A job is given the artefacts of all stages before its own.
+    artefacts.mkdir(exist_ok=True)
+    shutil.copytree(artefacts, work, dirs_exist_ok=True)
+    pipeline = CLASSROOM / "gitlab" / "grade.yml"
+    job = yaml.safe_load(pipeline.read_text(encoding="utf-8"))[name]
+    script = next(one for one in gitlab_scripts(pipeline) if one.where.endswith(f": {name}"))
+    group = {"ORGANISATION": "courses/autumn"}
+    without = {key: value for key, value in given.items() if not key.startswith("GITHUB_")}
+    run_script(without_installing(script.text), work, script.environment | group | without)
+    for path in job.get("artifacts", {}).get("paths", []):
+        shutil.copytree(work / path, artefacts / path, dirs_exist_ok=True)
 
 
 @isolates
-def test_what_students_push_is_graded_and_they_are_told(github: GitHub, tmp_path: Path) -> None:
-    work = run_job("fetch", tmp_path, github)
-    assert {(method, token) for method, _, token, _ in github.asked} == {
+def test_what_students_push_is_graded_and_they_are_told(hub: Hub, tmp_path: Path) -> None:
+    work = run_job("fetch", tmp_path, hub)
+    assert {(method, token) for method, _, token, _ in hub.asked} == {
         ("GET", "Bearer a-token-that-reads")
     }
-    assert (tmp_path / "output").read_text() == "count=3\n"
     assert {path.parent.name for path in work.glob("pushed/submissions/*/*")} == {
         *("ada", "bob", "max")
     }
     times = (work / "pushed" / "times.csv").read_text()
-    assert "ada,2026-01-10T09:30:00Z\n" in times
-    github.asked.clear()
+    assert f"ada,{FIRST}\n" in times
+    hub.asked.clear()
 
-    run_job("grade", tmp_path, github)
-    assert not github.asked
+    run_job("grade", tmp_path, hub)
+    assert not hub.asked
     graded = tmp_path / "artefacts" / "graded"
     assert {path.name for path in graded.iterdir()} == {"feedback", "grades.json"}
 
-    run_job("deliver", tmp_path, github)
-    assert {token for _, _, token, _ in github.asked} == {"Bearer a-token-that-writes"}
+    run_job("deliver", tmp_path, hub)
+    assert {token for _, _, token, _ in hub.asked} == {"Bearer a-token-that-writes"}
+    unreadable = "failure" if isinstance(hub, GitHub) else "failed"
+    blob = "" if isinstance(hub, GitHub) else "/-/blob/grades/01-adding.html"
     said = {
-        student: (some[-1]["state"], some[-1].get("description"), some[-1].get("target_url"))
-        for student, some in github.statuses.items()
+        student: (
+            some[-1]["state"],
+            some[-1]["description"],
+            some[-1]["target_url"].removesuffix(blob),
+        )
+        for student, some in hub.statuses.items()
         if student != "eve"
     }
     assert said == {
@@ -374,11 +440,11 @@ def test_what_students_push_is_graded_and_they_are_told(github: GitHub, tmp_path
             "https://pages.example/ada",
         ),
         "bob": ("success", "0 of 5 points", "https://pages.example/bob"),
-        "max": ("failure", "adding.ipynb could not be read", "https://pages.example/max"),
+        "max": (unreadable, "adding.ipynb could not be read", "https://pages.example/max"),
     }
-    assert b"subtract" not in github.pages["ada"]
-    assert b"which sign stands between the two numbers?" in github.pages["bob"]
-    for sent in [*github.pages.values(), *(json.dumps(body).encode() for *_, body in github.asked)]:
+    assert b"subtract" not in hub.pages["ada"]
+    assert b"which sign stands between the two numbers?" in hub.pages["bob"]
+    for sent in [*hub.pages.values(), *(json.dumps(body).encode() for *_, body in hub.asked)]:
         for secret in HIDDEN:
             assert secret.encode() not in sent
 
@@ -386,8 +452,24 @@ def test_what_students_push_is_graded_and_they_are_told(github: GitHub, tmp_path
     shutil.rmtree(tmp_path / "artefacts" / "pushed")
     for job in ("fetch", "deliver"):
         shutil.rmtree(tmp_path / job)
-    github.files["ada"] = (github.files["ada"] or b"") + b"\n"
-    run_job("fetch", tmp_path, github)
-    assert (tmp_path / "output").read_text() == "count=3\ncount=1\n"
-    run_job("deliver", tmp_path, github)
-    assert len(github.statuses["ada"]) == 3
+    hub.files["ada"] = (hub.files["ada"] or b"") + b"\n"
+    work = run_job("fetch", tmp_path, hub)
+    assert [path.parent.name for path in work.glob("pushed/submissions/*/*")] == ["ada"]
+    run_job("deliver", tmp_path, hub)
+    assert len(hub.statuses["ada"]) == 3
+    if isinstance(hub, GitHub):  # whose later jobs are left out where there is nothing to grade
+        assert (tmp_path / "output").read_text() == "count=3\ncount=1\n"
+
+    # Delivered twice, as where two runs overlap: the same page, and no complaint.
+    shutil.rmtree(tmp_path / "deliver")
+    run_job("deliver", tmp_path, hub)
+
+
+@isolates
+def test_nothing_to_grade_is_no_failure_on_gitlab(adding: Assignment, tmp_path: Path) -> None:
+    """On GitHub the jobs are not run at all."""
+    with GitLab({"new": None}) as hub:
+        for job in ("fetch", "grade", "deliver"):
+            run_job(job, tmp_path, hub)
+            shutil.rmtree(tmp_path / job)
+        assert {method for method, *_ in hub.asked} == {"GET"}
