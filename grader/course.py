@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,46 +43,60 @@ class Variant:
 
 @dataclass(frozen=True)
 class Course:
-    """All lessons below one ``solutions/`` folder, in order."""
+    """All lessons below one ``solutions/`` folder, in order; one is read when it is asked for.
+
+    Attributes:
+        sources: {unit: its lesson's file}.
+
+    Raises, whatever asks for a lesson:
+        UsageError: there is no such unit.
+        LessonError: the lesson has a mistake.
+    """
 
     root: Path
-    lessons: tuple[Lesson, ...]
+    sources: Mapping[str, Path]
+    _read: dict[str, Lesson] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """Every lesson."""
+        return tuple(self[unit] for unit in self.sources)
 
     def __getitem__(self, unit: str) -> Lesson:
-        for lesson in self.lessons:
-            if lesson.unit == unit:
-                return lesson
-        units = [lesson.unit for lesson in self.lessons]
-        raise UsageError(f'no unit "{unit}".{nearest(unit, units)}')
+        if unit not in self.sources:
+            raise UsageError(f'no unit "{unit}".{nearest(unit, self.sources)}')
+        if unit not in self._read:
+            self._read[unit] = load(self.sources[unit])
+        return self._read[unit]
 
     def __contains__(self, unit: object) -> bool:
-        return any(lesson.unit == unit for lesson in self.lessons)
+        return unit in self.sources
 
     def before(self, lesson: Lesson) -> list[Lesson]:
         """Return the lessons that come before `lesson`."""
-        return [other for other in self.lessons if other.unit < lesson.unit]
+        return [self[unit] for unit in self.sources if unit < lesson.unit]
 
 
 def load_course(root: Path) -> Course:
-    """Read every lesson below `root` (a ``solutions/`` folder).
+    """Find every lesson below `root` (a ``solutions/`` folder).
 
     Raises:
         UsageError: `root` holds no lesson.
-        LessonError: a lesson has a mistake.
+        LessonError: a unit has not one lesson.
     """
-    lessons = []
+    found = {}
     for folder in sorted(path for path in root.glob("[0-9]*") if path.is_dir()):
         sources = [path for path in folder.glob("*.py") if path.name != "misconceptions.py"]
         if len(sources) != 1:
             raise LessonError(
                 folder, 1, f"{len(sources)} lessons in one unit", "one .py beside misconceptions.py"
             )
-        lessons.append(load(sources[0]))
-    if not lessons:
+        found[folder.name] = sources[0]
+    if not found:
         raise UsageError(
             f"no lessons in {root}/: go to the folder of the course, or name it with --solutions"
         )
-    return Course(root, tuple(lessons))
+    return Course(root, found)
 
 
 # ---- source notebook ------------------------------------------------------------------------
@@ -306,7 +321,8 @@ def _variant(
             raise LessonError(
                 path, line, f"it passes all tests of {exercise}", "a misconception must fail one"
             )
-    body = ast.get_source_segment(text, node) or ""
+    # ast.get_source_segment would split the whole file anew, for each of fifty variants.
+    body = "\n".join(text.split("\n")[node.lineno - 1 : node.end_lineno])
     docstring = ast.get_docstring(node) or ""
     return Variant(
         exercise=exercise,

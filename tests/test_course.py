@@ -225,6 +225,19 @@ def test_a_folder_without_lessons_is_refused(tmp_path: Path) -> None:
         load_course(tmp_path)
 
 
+def test_a_mistake_in_one_unit_keeps_nobody_from_the_others(tmp_path: Path) -> None:
+    copy = tmp_path / "solutions"
+    shutil.copytree(COURSE, copy)
+    [source] = (copy / "02-doubling").glob("doubling.py")
+    source.write_text("no lesson", encoding="utf-8")
+    course = load_course(copy)
+    assert course["01-adding"].unit == "01-adding"
+    assert "02-doubling" in course
+    for ask in (lambda: course["02-doubling"], lambda: course.lessons):
+        with pytest.raises(LessonError):
+            ask()
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=[path.parent.name for path in LESSONS])
 def test_titles_nest_and_pictures_and_columns_have_names(path: Path) -> None:
     """Whoever listens to a lesson goes by them, and so does JupyterLab's table of contents."""
