@@ -3,7 +3,6 @@
 #   attack:
 #     does: an audit hook lets nothing be compiled any more
 #     statuses: [ok, no reply, not run]
-#     limits: {cell_seconds: 20}
 #     prints: refused
 # ---
 

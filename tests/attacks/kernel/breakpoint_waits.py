@@ -3,7 +3,6 @@
 #   attack:
 #     does: a debugger waits for commands, by hand and after each error of a test
 #     statuses: [error, ok, error, ok]
-#     limits: {cell_seconds: 20}
 #     prints: 'frontend does not support input[\s\S]*after it'
 # ---
 

@@ -3,7 +3,6 @@
 #   attack:
 #     does: hangs 60 million bytes on a message whose text is short
 #     statuses: [output limit, ok]
-#     limits: {cell_seconds: 20}
 #     prints: sending
 # ---
 

@@ -3,7 +3,6 @@
 #   attack:
 #     does: shows little, and updates it without end
 #     statuses: [output limit, ok]
-#     limits: {cell_seconds: 20}
 #     prints: after it
 # ---
 

@@ -3,7 +3,7 @@
 #   attack:
 #     does: shows one display many times, and then gives all of them a long text at once
 #     statuses: [ok, output limit]
-#     limits: {output_bytes: 1000000, cell_seconds: 20}
+#     limits: {output_bytes: 1000000}
 #     prints: 100 displays
 # ---
 

@@ -3,7 +3,6 @@
 #   attack:
 #     does: says that the cell has ended, and works on
 #     statuses: [no reply, not run]
-#     limits: {cell_seconds: 20}
 #     prints: begins
 # ---
 

@@ -3,7 +3,6 @@
 #   attack:
 #     does: searches all of the kernel's memory for a test that has not run yet
 #     statuses: [ok, ok]
-#     limits: {cell_seconds: 20}
 #     prints: 'searched \d{8,} bytes, found 0\s+searched \d{8,} bytes, found [1-9]'
 # ---
 

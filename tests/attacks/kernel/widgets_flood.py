@@ -2,9 +2,8 @@
 # jupyter:
 #   attack:
 #     does: makes widgets without end
-#     statuses: [output limit, ok]
-#     limits: {cell_seconds: 20}
-#     prints: after it
+#     statuses: [output limit, ok | not run]  # not run: busy for three seconds more
+#     prints: after it|could not be interrupted
 # ---
 
 # %%

@@ -4,7 +4,6 @@
 #     does: kills every number that may be a process, then all at once
 #     statuses: [ok, kernel died, not run]
 #     prints: "others: \\[\\]"
-#     limits: {cell_seconds: 20}
 # ---
 
 # %%

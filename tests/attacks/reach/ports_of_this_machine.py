@@ -4,7 +4,6 @@
 #     does: looks for who listens on this machine, be it a notebook server or a scheduler
 #     statuses: [ok]
 #     prints: "tried 65535 ports; of others: \\[\\]"
-#     limits: {cell_seconds: 20}
 # ---
 
 # %%

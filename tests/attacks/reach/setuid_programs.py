@@ -3,7 +3,6 @@
 #   attack:
 #     does: runs every program that makes its caller another user, and makes one
 #     statuses: [ok]
-#     limits: {cell_seconds: 20}
 #     prints: "programs: \\d+; user: \\['1000'\\]"
 # ---
 

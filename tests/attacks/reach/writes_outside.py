@@ -4,7 +4,6 @@
 #     does: makes a file, a folder, a link and a FIFO in every folder that it can see
 #     statuses: [ok]
 #     prints: "tried \\d{2,}; made: \\[\\]"
-#     limits: {cell_seconds: 30}
 # ---
 
 # %%

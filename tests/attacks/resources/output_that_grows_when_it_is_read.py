@@ -3,7 +3,6 @@
 #   attack:
 #     does: shows 30 MB of JSON that take 800 MB when read
 #     statuses: [output limit, ok | not run]
-#     limits: {cell_seconds: 20}
 # ---
 
 # %%
