@@ -307,7 +307,7 @@ def test_what_a_kernel_wrote_does_not_go_through_a_link_of_ours(tmp_path: Path) 
 
 # ---- limits ----------------------------------------------------------------------------------
 
-SMALL = replace(QUICK, memory_bytes=300_000_000, processes=40, cell_seconds=6)
+SMALL = replace(QUICK, memory_bytes=300_000_000, processes=40, cell_seconds=60)
 
 
 @isolates
@@ -328,12 +328,12 @@ def test_after_too_much_memory_in_one_process_the_next_cell_runs(tmp_path: Path)
     [
         (
             "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n"
-            "        hold = bytearray(200_000_000)\n        time.sleep(20)\ntime.sleep(20)",
+            "        hold = bytearray(200_000_000)\n        time.sleep(60)\ntime.sleep(60)",
             "memory limit",
         ),
         (
             "import os, time\nfor _ in range(100):\n"
-            "    if os.fork() == 0:\n        time.sleep(20)\ntime.sleep(20)",
+            "    if os.fork() == 0:\n        time.sleep(60)\ntime.sleep(60)",
             "process limit",
         ),
     ],
