@@ -20,18 +20,21 @@ import contextlib
 import logging
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
 import psutil
+import zmq
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager, papermill_engines
+from zmq.utils.monitor import parse_monitor_message
 
 from grader import launch
 from grader.errors import SandboxError
@@ -45,6 +48,7 @@ from grader.proof import FATAL, Proof, Shown, bound, from_death, from_reply, fro
 log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds: for an interrupted kernel to answer, and for late messages to arrive
+RETRY = 0.5  # seconds: in which libzmq begins to connect anew, if it does at all
 MAX_GROWTH = 400_000_000  # bytes of our own memory: what is received before it can be counted
 EXPLAIN_SECONDS = 120.0  # of trying known mistakes on one failed test; each has limits of its own
 WATCH = 0.25  # seconds between two looks at what a cell uses
@@ -82,7 +86,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
         claim = contextlib.ExitStack()  # until the kernel has ended
         try:
             lent = launch.lend(self.km, self._judge.far.fileno()) if self._judge else {}
-            async with self.async_setup_kernel(env=environment, **quiet, **lent):
+            kernel = self.async_setup_kernel(env=environment, **quiet, **lent)
+            async with kernel, self._watching():
                 if self._device is not None:
                     provisioner = self.km.provisioner
                     pids = getattr(provisioner, "pids", None) or (provisioner.pid,)
@@ -246,6 +251,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 limit, end = Proof.SILENT, now  # the judge would wait for nobody
             if limit is None:
                 limit = self._limit(now > end)
+                if await self._is_cut_off():
+                    limit = limit or Proof.OUTPUT
                 if limit in FATAL:
                     await self._end_kernel()
                 end = now if limit is not None else end
@@ -300,10 +307,42 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
 
     async def _listen_anew(self) -> None:
         """Open the output's connection again, which too large a message has broken."""
+        self._unwatch_connection()
         self.kc.iopub_channel.stop()
         self.kc._iopub_channel = None  # the next look at iopub_channel makes a new one
         self.kc.iopub_channel.start()
+        self._watch_connection()
         await asyncio.sleep(0.3)  # what comes before it is connected is lost
+
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        self._watch_connection()
+        try:
+            yield
+        finally:
+            self._unwatch_connection()
+
+    def _watch_connection(self) -> None:
+        """Have libzmq tell what becomes of the connection that the kernel's output comes over."""
+        self._watched = self.kc.iopub_channel.socket
+        events = zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
+        self._events = self._watched.get_monitor_socket(events, f"inproc://{uuid4()}")
+        self._cut_at: float | None = None
+
+    def _unwatch_connection(self) -> None:
+        self._watched.disable_monitor()
+        self._events.close()
+
+    async def _is_cut_off(self) -> bool:
+        """Whether too large a message has broken the connection: libzmq then tries no other.
+
+        (It does where the kernel has died or closed its end.) Who prints without end and does
+        nothing else fills one such message after the other, and none of them is ever counted.
+        """
+        while self._events.get(zmq.EVENTS) & zmq.POLLIN:
+            event = parse_monitor_message(await self._events.recv_multipart())["event"]
+            self._cut_at = time.monotonic() if event == zmq.EVENT_DISCONNECTED else None
+        return self._cut_at is not None and time.monotonic() - self._cut_at > RETRY
 
     async def _wait(
         self, reply: asyncio.Future[Any], output: asyncio.Future[Any], seconds: float
@@ -328,6 +367,8 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                 return Proof.OUTPUT
             if limit is None:
                 limit = self._limit(now > end)
+                if await self._is_cut_off():
+                    limit = limit or Proof.OUTPUT
                 if limit in FATAL:
                     return limit
                 if limit is not None:

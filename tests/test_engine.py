@@ -110,6 +110,14 @@ def test_endless_output_is_cut_and_the_next_cells_run(tmp_path: Path) -> None:
     assert printed(executed.cells[1]) == "after\n"
 
 
+def test_who_prints_without_end_is_stopped_before_the_time_is_over(tmp_path: Path) -> None:
+    """Its messages are larger than any that is received: they break the connection, uncounted."""
+    limits = replace(HASTY, cell_seconds=60, submission_seconds=120)
+    executed = run("while True: print('x' * 1000)", limits=limits, folder=tmp_path)
+    assert statuses(executed) == ["output limit"]
+    assert executed.cells[0].metadata["judged"]["seconds"] < 50
+
+
 @pytest.mark.parametrize(
     "flood",
     [
