@@ -261,13 +261,15 @@ def variants(lesson: Lesson) -> list[Variant]:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise LessonError(path, error.lineno or 1, f"not Python: {error.msg}") from None
+    # ast.get_source_segment would split the file anew for each of fifty variants.
+    lines = text.split("\n")
     found: list[Variant] = []
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name):
-                found.append(_variant(path, lesson, node, decorator, text))
+                found.append(_variant(path, lesson, node, decorator, lines))
     pairs = [(variant.exercise, variant.name) for variant in found]
     for pair in pairs:
         if pairs.count(pair) > 1:
@@ -280,7 +282,7 @@ def _variant(
     lesson: Lesson,
     node: ast.FunctionDef | ast.ClassDef,
     decorator: ast.Call,
-    text: str,
+    lines: list[str],
 ) -> Variant:
     line = decorator.lineno
     kind = decorator.func.id if isinstance(decorator.func, ast.Name) else ""
@@ -321,8 +323,7 @@ def _variant(
             raise LessonError(
                 path, line, f"it passes all tests of {exercise}", "a misconception must fail one"
             )
-    # ast.get_source_segment would split the whole file anew, for each of fifty variants.
-    body = "\n".join(text.split("\n")[node.lineno - 1 : node.end_lineno])
+    body = "\n".join(lines[node.lineno - 1 : node.end_lineno])
     docstring = ast.get_docstring(node) or ""
     return Variant(
         exercise=exercise,

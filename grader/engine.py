@@ -250,9 +250,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             if limit is None and (refuses or (served_at and now - served_at > GRACE)):
                 limit, end = Proof.SILENT, now  # the judge would wait for nobody
             if limit is None:
-                limit = self._limit(now > end)
-                if await self._is_cut_off():
-                    limit = limit or Proof.OUTPUT
+                limit = await self._limit(now > end)
                 if limit in FATAL:
                     await self._end_kernel()
                 end = now if limit is not None else end
@@ -366,9 +364,7 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
             if psutil.Process().memory_info().rss > self._resident + MAX_GROWTH:
                 return Proof.OUTPUT
             if limit is None:
-                limit = self._limit(now > end)
-                if await self._is_cut_off():
-                    limit = limit or Proof.OUTPUT
+                limit = await self._limit(now > end)
                 if limit in FATAL:
                     return limit
                 if limit is not None:
@@ -376,11 +372,12 @@ class JudgedClient(NotebookClient):  # type: ignore[misc]  # nbclient ships no t
                     await self.km.interrupt_kernel()
         return limit
 
-    def _limit(self, late: bool) -> Proof | None:
+    async def _limit(self, late: bool) -> Proof | None:
         """Return the limit that the current cell is over."""
         usage = self._usage()
         met = from_usage(self.limits, usage, usage.cpu_seconds - self._cpu_before)
-        return met or self._shown.limit(self.limits) or (Proof.TIME if late else None)
+        met = met or self._shown.limit(self.limits) or (Proof.TIME if late else None)
+        return met or (Proof.OUTPUT if await self._is_cut_off() else None)
 
     def _usage(self) -> Usage:
         """Return what the kernel uses, as far as its provisioner counts."""

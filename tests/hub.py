@@ -70,6 +70,10 @@ class Hub:
         more = {"Link": f'<{self.address}{path}?page={page + 1}>; rel="next"'}
         return 200, every[3 * page - 3 : 3 * page], more if len(every) > 3 * page else {}
 
+    def _pushes(self, commit: str) -> list[tuple[str, str]]:
+        """What was pushed and when, the newest first."""
+        return [(commit, AGAIN), ("another", "2026-01-11T00:00:00Z"), (commit, FIRST)]
+
     def _tell(self, student: str, sha: str, status: dict[str, str]) -> Answer:
         assert sha == self.commit(student)
         self.statuses.setdefault(student, []).append({**status, "sha": sha})
@@ -104,7 +108,7 @@ class GitHub(Hub):
             case "GET", ["contents", "01-adding.html"]:
                 return (200, {"sha": "a-blob"}, {}) if student in self.pages else NONE
             case "GET", ["activity"]:
-                pushes = [(commit, AGAIN), ("another", "2026-01-11T00:00:00Z"), (commit, FIRST)]
+                pushes = self._pushes(commit)
                 return 200, [{"after": sha, "timestamp": time} for sha, time in pushes], {}
             case "GET", ["git", "ref", "heads", "grades"]:
                 return (200, {}, {}) if student in self.branches else NONE
@@ -160,12 +164,9 @@ class GitLab(Hub):
                 return (200, file, {}) if file else NONE
             case "GET", ["events"]:
                 assert "action=pushed" in query
-                pushes = [(commit, AGAIN), ("another", "2026-01-11T00:00:00Z"), (commit, FIRST)]
-                return (
-                    200,
-                    [{"push_data": {"commit_to": to}, "created_at": time} for to, time in pushes],
-                    {},
-                )
+                pushes = self._pushes(commit)
+                made = [{"push_data": {"commit_to": to}, "created_at": at} for to, at in pushes]
+                return 200, made, {}
             case "GET", ["repository", "branches", "grades"]:
                 return (200, {}, {}) if student in self.branches else NONE
             case "POST", ["repository", "branches"]:
